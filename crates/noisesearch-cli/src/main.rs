@@ -1,0 +1,2 @@
+//! The noisesearch binary.
+fn main() {}

@@ -1,0 +1,3 @@
+//! What judges a sample: one verifier, one file.
+
+pub mod verifier;

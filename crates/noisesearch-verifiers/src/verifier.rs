@@ -1,0 +1,41 @@
+//! The verifier seam: one row in, one value out, order kept.
+
+use candle_core::{Result, Tensor};
+use noisesearch_core::level::Level;
+use noisesearch_models::task::Task;
+
+/// Who judges: it goes into the run's fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierId {
+    /// Short name, as typed after `--verifier`.
+    pub name: String,
+    /// BLAKE3 of the weights in hex; empty for a verifier without weights.
+    pub weights: String,
+    /// Version of its preprocessing and arithmetic.
+    pub version: u32,
+}
+
+/// Images to be judged.
+pub struct Samples<'a> {
+    /// Finished images `[b, 1|3, h, w]` f32 in `[0, 1]`.
+    pub images: &'a Tensor,
+    /// The x0-prediction at [`Verifier::early_level`], decoded like `images`; present when asked.
+    pub early: Option<&'a Tensor>,
+}
+
+/// Scores finished images; higher is better.
+pub trait Verifier: Send + Sync {
+    /// Name, weights and version.
+    fn id(&self) -> &VerifierId;
+    /// The level at which this verifier also wants the x0-prediction, if it does.
+    fn early_level(&self) -> Option<Level> {
+        None
+    }
+    /// One value a row of `samples`, in row order; a row's value does not depend on its
+    /// neighbours.
+    fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>>;
+    /// Whether a score means "pass", for verifiers that grade exactly.
+    fn passes(&self, _score: f64) -> Option<bool> {
+        None
+    }
+}

@@ -1,0 +1,163 @@
+"""Trains the scenes model. Resumes from its checkpoint; see `--help`.
+
+Flow matching (Lipman et al. 2022, arXiv 2210.02747) on pictures streamed by `noisesearch-lab`:
+loss = |v - (noise - x0)|^2, t = sigmoid(n - 0.3). Matrices are trained by Muon (Jordan et al.
+2024), the rest by AdamW. The rate is constant, then falls linearly to 0 over the last `--decay`
+updates; an exponential moving average of the weights is what ships.
+"""
+import argparse
+import copy
+import os
+import queue
+import subprocess
+import threading
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from unet import TOKENS, UNet
+
+PICTURE = 64 * 64 * 3
+
+
+def stream(binary, seed, batch, depth=4):
+    """Batches (tokens [b, 20] long, x0 [b, 3, 64, 64] in [-1, 1]) made in another process."""
+    out = queue.Queue(depth)
+
+    def pump():
+        record = TOKENS + PICTURE
+        process = subprocess.Popen([binary, "stream", str(seed)], stdout=subprocess.PIPE)
+        while True:
+            raw = np.frombuffer(process.stdout.read(record * batch), np.uint8).reshape(batch, record)
+            tokens = torch.from_numpy(raw[:, :TOKENS].astype(np.int64))
+            image = torch.from_numpy(raw[:, TOKENS:].reshape(batch, 64, 64, 3).copy())
+            out.put((tokens, image.permute(0, 3, 1, 2).float() / 127.5 - 1))
+
+    threading.Thread(target=pump, daemon=True).start()
+    return out
+
+
+def orthogonalise(g, steps=5):
+    """Quintic Newton-Schulz iteration towards the nearest orthogonal matrix."""
+    x = g / (g.norm() + 1e-7)
+    flip = x.shape[0] > x.shape[1]
+    x = x.T if flip else x
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if flip else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised per matrix, scaled to a fixed root mean square."""
+
+    def __init__(self, params, lr, momentum=0.95, weight_decay=0.01):
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if "m" not in state:
+                    state["m"] = torch.zeros_like(p)
+                state["m"].lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(state["m"], group["momentum"]).flatten(1)
+                rows, cols = update.shape
+                update = orthogonalise(update) * 0.2 * max(rows, cols) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.view_as(p), alpha=-group["lr"])
+
+
+def optimisers(net, lr):
+    matrices = lambda name, p: p.ndim >= 2 and "embed" not in name and "position" not in name
+    named = list(net.named_parameters())
+    first_last = ("conv_in", "conv_out")
+    muon = [p for n, p in named if matrices(n, p) and not n.startswith(first_last)]
+    chosen = {id(p) for p in muon}
+    rest = [p for _, p in named if id(p) not in chosen]
+    return [Muon(muon, lr), torch.optim.AdamW(rest, lr, betas=(0.9, 0.95), weight_decay=0.0)]
+
+
+def rate(step, args):
+    warm = min(1.0, (step + 1) / 100)
+    return warm * max(0.0, min(1.0, (args.steps - step) / max(1, args.decay)))
+
+
+def loss_of(net, x0, tokens):
+    b = x0.shape[0]
+    noise = torch.randn_like(x0)
+    t = torch.sigmoid(torch.randn(b) - 0.3)
+    tokens = torch.where(torch.rand(b, 1) < 0.1, torch.zeros_like(tokens), tokens)
+    s = t[:, None, None, None]
+    v = net((1 - s) * x0 + s * noise, t, tokens)
+    return (v - (noise - x0)).square().mean()
+
+
+def save(path, **state):
+    torch.save(state, path + ".part")
+    os.replace(path + ".part", path)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--data", required=True, help="the noisesearch-lab binary")
+    p.add_argument("--checkpoint", default="checkpoints/scenes.pt")
+    p.add_argument("--steps", type=int, default=12000, help="updates in all")
+    p.add_argument("--decay", type=int, default=3000, help="last updates, with falling rate")
+    p.add_argument("--minutes", type=float, help="stop so that the decay ends after this long")
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--lr", type=float, default=2e-3)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--compile", action="store_true")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    net = UNet().to(memory_format=torch.channels_last)
+    ema = copy.deepcopy(net)
+    opts = optimisers(net, args.lr)
+    step, seen = 0, 0
+    if os.path.exists(args.checkpoint):
+        state = torch.load(args.checkpoint, weights_only=True)
+        net.load_state_dict(state["net"])
+        ema.load_state_dict(state["ema"])
+        for o, s in zip(opts, state["opts"]):
+            o.load_state_dict(s)
+        step, seen = state["step"], state["seen"]
+        torch.manual_seed(step)
+        print(f"resumed at update {step}, {seen} pictures", flush=True)
+    batches = stream(args.data, 1_000_003 * (step + 1), args.batch)
+    run = torch.compile(net) if args.compile else net
+    start, first, mean = time.time(), step, None
+    while step < args.steps:
+        tokens, x0 = batches.get()
+        x0 = x0.contiguous(memory_format=torch.channels_last)
+        for o, base in zip(opts, (args.lr, args.lr)):
+            for group in o.param_groups:
+                group["lr"] = base * rate(step, args)
+        loss = loss_of(run, x0, tokens)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        for o in opts:
+            o.step()
+        net.zero_grad(set_to_none=True)
+        step, seen = step + 1, seen + args.batch
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
+        mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
+        if step % 50 == 0:
+            speed = (step - first) * args.batch / (time.time() - start)
+            print(f"update {step} pictures {seen} loss {mean:.4f} {speed:.1f}/s", flush=True)
+        if args.minutes and step % 50 == 0:
+            left = args.minutes * 60 - (time.time() - start)
+            args.steps = step + max(1, int(left / (time.time() - start) * (step - first)))
+        if step % 200 == 0 or step == args.steps:
+            save(args.checkpoint, net=net.state_dict(), ema=ema.state_dict(), step=step, seen=seen,
+                 opts=[o.state_dict() for o in opts])
+
+
+if __name__ == "__main__":
+    main()
