@@ -10,5 +10,6 @@ pub mod job;
 pub mod ledger;
 pub mod level;
 pub mod limits;
+pub mod noise;
 pub mod recipe;
 pub mod search;
