@@ -1,2 +1,52 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks: `cargo xtask test | bench | parity | train`.
+
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+
+mod python;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+  test     format, lints, docs and every test: what CI runs
+  bench    side-by-side measurements against PyTorch; writes docs/performance.md
+  parity   makes the golden values again from the reference and compares
+  train    trains the lab's models and verifiers, resuming from lab/checkpoints
+  card     measures the lab's models and writes the numbers of their cards";
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+    match std::env::args().nth(1).as_deref() {
+        Some("test") => test(),
+        Some("bench") => python::bench(),
+        Some("parity") => python::parity(),
+        Some("train") => python::train(),
+        Some("card") => python::card(),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// Runs `program` with `arguments` (split at spaces) and fails when it fails.
+fn run(program: &str, arguments: &str) -> Result<()> {
+    run_with(program, arguments, &[])
+}
+
+fn run_with(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Result<()> {
+    eprintln!("+ {program} {arguments}");
+    let status = Command::new(program)
+        .args(arguments.split_whitespace())
+        .envs(variables.iter().copied())
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    if !status.success() {
+        bail!("`{program} {arguments}` failed: {status}");
+    }
+    Ok(())
+}
+
+fn test() -> Result<()> {
+    run("cargo", "fmt --all --check")?;
+    run("cargo", "clippy --release --workspace --all-targets --locked -- -D warnings")?;
+    let deny = [("RUSTDOCFLAGS", "-D warnings")];
+    run_with("cargo", "doc --release --workspace --no-deps --locked", &deny)?;
+    run("cargo", "test --release --workspace --locked")
+}

@@ -1,0 +1,43 @@
+//! Tasks that need PyTorch. They make their own environment in `lab/.venv`.
+
+use crate::{run, run_with};
+use anyhow::Result;
+use std::path::Path;
+
+const PYTHON: &str = "lab/.venv/bin/python";
+
+/// Makes the environment once.
+fn environment() -> Result<()> {
+    if !Path::new(PYTHON).exists() {
+        run("python3", "-m venv lab/.venv")?;
+        run(PYTHON, "-m pip install --quiet -r lab/requirements.txt")?;
+    }
+    run("cargo", "build --release --workspace --examples --bins")
+}
+
+/// Measures this program and PyTorch side by side and writes `docs/performance.md`.
+pub fn bench() -> Result<()> {
+    environment()?;
+    run(PYTHON, "benches/compare.py --out docs/performance.md")
+}
+
+/// Makes the golden values again and compares them with the committed ones.
+pub fn parity() -> Result<()> {
+    environment()?;
+    for script in ["parity/schedules.py", "lab/scenes/golden.py", "lab/glyphs/golden.py"] {
+        run(PYTHON, script)?;
+    }
+    run("cargo", "test --release --workspace --locked golden")
+}
+
+/// Trains everything the lab ships, resuming from checkpoints.
+pub fn train() -> Result<()> {
+    environment()?;
+    let data = [("NOISESEARCH_LAB", "target/release/noisesearch-lab")];
+    run_with("bash", "lab/train.sh", &data)
+}
+
+/// Measures what the model cards say of the scenes model.
+pub fn card() -> Result<()> {
+    run("cargo", "run --release -p noisesearch --example lab_card")
+}
