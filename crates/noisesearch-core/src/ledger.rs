@@ -1,6 +1,8 @@
 //! Two honest columns: what the algorithm asked for (*billed*) and what really ran (*spent*).
 
+use crate::level::Level;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// One column of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,4 +27,173 @@ pub struct NfeRule {
     pub per_step: u64,
     /// Evaluations saved by the last step to level 0.
     pub saved_at_zero: u64,
+}
+
+impl NfeRule {
+    /// Evaluations of a deterministic solve of `steps` steps that ends at level `to`.
+    pub fn nfe(&self, steps: u16, to: Level) -> u64 {
+        let saved = if to == Level::CLEAN {
+            self.saved_at_zero
+        } else {
+            0
+        };
+        self.per_step
+            .saturating_mul(u64::from(steps))
+            .saturating_sub(saved)
+    }
+}
+
+/// Where the paper (Ma et al., arXiv 2501.09732) puts a run on the x axis of its figures. Its
+/// figures follow three conventions; all are functions of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaperAxis {
+    /// Search and final NFE. The text-to-image figures (`30 n`, where the best candidate is the
+    /// final image) and the qualitative figures (`250 + 50 n`).
+    Total,
+    /// Random search on ImageNet (figures 3, 4, 5, 10): `250 + k (n - 1)`, where one candidate of
+    /// `k` NFE is absorbed by the final generation. Without a final generation, as `Total`.
+    Random {
+        /// `k`, NFE of one candidate during search.
+        candidate_nfe: u64,
+    },
+    /// ZO-N on ImageNet (figure 6): `k N (K + 2)` after `K` rounds of `N` neighbours, whatever
+    /// the final generation costs. Reads `K` off a search of `k (1 + N K)` NFE.
+    ZeroOrder {
+        /// `k`, NFE of one candidate during search.
+        candidate_nfe: u64,
+        /// `N`, neighbours a round.
+        neighbours: u64,
+    },
+    /// Paths-N on ImageNet (figure 6): the first leg is charged once, whatever `N` is.
+    Paths {
+        /// NFE from pure noise down to where the search starts, for one path.
+        first_leg_nfe: u64,
+        /// `N`, paths kept.
+        paths: u64,
+    },
+}
+
+impl Ledger {
+    /// The honest cost: search and final NFE.
+    pub fn total_nfe(&self) -> u64 {
+        self.search_nfe.saturating_add(self.final_nfe)
+    }
+
+    /// The x coordinate of this (billed) column in the paper's figures, in NFE.
+    pub fn paper_nfe(&self, axis: PaperAxis) -> u64 {
+        match axis {
+            PaperAxis::Random { candidate_nfe } if self.final_nfe > 0 => {
+                self.total_nfe().saturating_sub(candidate_nfe)
+            }
+            PaperAxis::Total | PaperAxis::Random { .. } => self.total_nfe(),
+            PaperAxis::ZeroOrder {
+                candidate_nfe,
+                neighbours,
+            } => {
+                let offset = candidate_nfe.saturating_mul(2).saturating_mul(neighbours);
+                self.search_nfe
+                    .saturating_sub(candidate_nfe)
+                    .saturating_add(offset)
+            }
+            PaperAxis::Paths {
+                first_leg_nfe,
+                paths,
+            } => {
+                let repeated = first_leg_nfe.saturating_mul(paths.saturating_sub(1));
+                self.total_nfe().saturating_sub(repeated)
+            }
+        }
+    }
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, more: Self) {
+        self.search_nfe += more.search_nfe;
+        self.final_nfe += more.final_nfe;
+        self.passes += more.passes;
+        self.verifier_calls += more.verifier_calls;
+        self.seconds += more.seconds;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_counts_evaluations() {
+        let rule = |per_step, saved_at_zero| NfeRule {
+            per_step,
+            saved_at_zero,
+        };
+        let (euler, heun) = (rule(1, 0), rule(2, 1));
+        let above = Level::new(0.1).unwrap();
+        assert_eq!(
+            (euler.nfe(20, Level::CLEAN), euler.nfe(20, above)),
+            (20, 20)
+        );
+        assert_eq!((heun.nfe(20, Level::CLEAN), heun.nfe(20, above)), (39, 40));
+        assert_eq!(heun.nfe(0, Level::CLEAN), 0);
+    }
+
+    /// The paper's own coordinates (digest 1.3).
+    #[test]
+    fn paper_coordinates() {
+        let ledger = |search_nfe, final_nfe| Ledger {
+            search_nfe,
+            final_nfe,
+            ..Ledger::default()
+        };
+        let random = PaperAxis::Random { candidate_nfe: 50 };
+        for (n, x) in [(1, 250), (2, 300), (4, 400), (64, 3400), (256, 13000)] {
+            assert_eq!(ledger(50 * n, 250).paper_nfe(random), x);
+            assert_eq!(
+                ledger(50 * n, 250).paper_nfe(PaperAxis::Total),
+                250 + 50 * n
+            );
+        }
+        assert_eq!(
+            ledger(30 * 96, 0).paper_nfe(PaperAxis::Random { candidate_nfe: 30 }),
+            2880
+        );
+        for (neighbours, rounds, x) in [(2, 1, 300), (2, 128, 13000), (4, 1, 600), (8, 2, 1600)] {
+            let axis = PaperAxis::ZeroOrder {
+                candidate_nfe: 50,
+                neighbours,
+            };
+            assert_eq!(
+                ledger(50 * (1 + neighbours * rounds), 250).paper_nfe(axis),
+                x
+            );
+        }
+        let paths = PaperAxis::Paths {
+            first_leg_nfe: 223,
+            paths: 4,
+        };
+        assert_eq!(ledger(4 * 223 + 45 * 16, 0).paper_nfe(paths), 223 + 45 * 16);
+    }
+
+    #[test]
+    fn ledgers_add_up() {
+        let mut sum = Ledger {
+            search_nfe: 1,
+            final_nfe: 2,
+            passes: 3,
+            ..Ledger::default()
+        };
+        sum += Ledger {
+            search_nfe: 10,
+            verifier_calls: 4,
+            seconds: 0.5,
+            ..Ledger::default()
+        };
+        let parts = (
+            sum.search_nfe,
+            sum.final_nfe,
+            sum.passes,
+            sum.verifier_calls,
+            sum.seconds,
+        );
+        assert_eq!((parts, sum.total_nfe()), ((11, 2, 3, 4, 0.5), 13));
+    }
 }

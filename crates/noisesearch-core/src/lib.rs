@@ -6,10 +6,12 @@
 //! nothing draws from a random state: the same tells give the same asks.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod job;
 pub mod ledger;
 pub mod level;
 pub mod limits;
 pub mod noise;
+pub mod objective;
 pub mod recipe;
 pub mod search;

@@ -1,0 +1,214 @@
+//! How the candidates of one comparison set are ordered.
+//!
+//! Higher scores are better. Ties go to the lower job id. Failed candidates rank last. The mean
+//! rank depends on the set, so it is computed again for every set.
+
+use crate::job::{JobId, Scores};
+use crate::limits::VERIFIERS_MAX;
+use std::cmp::Ordering;
+
+/// What makes one candidate better than another. Verifiers are indices in the run's list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Objective {
+    /// The score of one verifier. Written `clip`.
+    Single(usize),
+    /// A weighted sum of scores, `(weight, verifier)`. Written `0.7*clip+0.3*looks`.
+    Weighted(Vec<(f64, usize)>),
+    /// The mean over verifiers of the rank within the set (1 is best; equal scores share the
+    /// average of their ranks). The lowest mean wins. Written `rank(clip,looks)`.
+    MeanRank(Vec<usize>),
+}
+
+/// One candidate of a comparison set.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its job.
+    pub job: JobId,
+    /// Its scores; `None` when it failed.
+    pub scores: Option<&'a Scores>,
+}
+
+/// What was typed is no objective of this run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectiveError {
+    /// Not of an objective's form.
+    #[error(
+        "cannot read `{0}` in the objective; write a verifier, a sum like \
+         0.7*clip+0.3*looks, or rank(clip,looks)"
+    )]
+    Form(String),
+    /// No such verifier in this run.
+    #[error("the objective names verifier `{name}`, but this run has: {known}")]
+    Verifier {
+        /// The name given.
+        name: String,
+        /// The run's verifiers.
+        known: String,
+    },
+    /// A verifier named twice.
+    #[error("the objective names verifier `{0}` twice; name it once")]
+    Twice(String),
+    /// Too many verifiers.
+    #[error("the objective names {0} verifiers; at most {VERIFIERS_MAX} are allowed")]
+    TooMany(usize),
+}
+
+impl Objective {
+    /// Reads the user's form, given the names of the run's verifiers.
+    pub fn parse(text: &str, verifiers: &[String]) -> Result<Self, ObjectiveError> {
+        let text = text.trim();
+        let inside = text
+            .strip_prefix("rank(")
+            .and_then(|rest| rest.strip_suffix(')'));
+        let objective = if let Some(names) = inside {
+            let indices = names.split(',').map(|name| index_of(name, verifiers));
+            Self::MeanRank(indices.collect::<Result<_, _>>()?)
+        } else if text.contains(['*', '+']) {
+            let terms = text.split('+').map(|term| parse_term(term, verifiers));
+            Self::Weighted(terms.collect::<Result<_, _>>()?)
+        } else {
+            Self::Single(index_of(text, verifiers)?)
+        };
+        let mut named = objective.verifiers();
+        if named.len() > VERIFIERS_MAX {
+            return Err(ObjectiveError::TooMany(named.len()));
+        }
+        named.sort_unstable();
+        match named.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(ObjectiveError::Twice(verifiers[pair[0]].clone())),
+            None => Ok(objective),
+        }
+    }
+
+    /// The user's form, given the names of the run's verifiers; [`Objective::parse`] reads it.
+    pub fn text(&self, verifiers: &[String]) -> String {
+        let name = |&index: &usize| verifiers.get(index).map_or("?", String::as_str);
+        match self {
+            Self::Single(index) => name(index).to_owned(),
+            Self::Weighted(terms) => {
+                let terms = terms
+                    .iter()
+                    .map(|(weight, index)| format!("{weight}*{}", name(index)));
+                terms.collect::<Vec<_>>().join("+")
+            }
+            Self::MeanRank(indices) => {
+                format!(
+                    "rank({})",
+                    indices.iter().map(name).collect::<Vec<_>>().join(",")
+                )
+            }
+        }
+    }
+
+    /// The verifiers that this objective reads.
+    pub fn verifiers(&self) -> Vec<usize> {
+        match self {
+            Self::Single(index) => vec![*index],
+            Self::Weighted(terms) => terms.iter().map(|(_, index)| *index).collect(),
+            Self::MeanRank(indices) => indices.clone(),
+        }
+    }
+
+    /// The number to be maximised, where it does not depend on the set; `None` for mean rank.
+    /// A score that is not there, and a sum that overflows to NaN, count as minus infinity.
+    pub fn value(&self, scores: &Scores) -> Option<f64> {
+        let score = |index: usize| {
+            scores
+                .values()
+                .get(index)
+                .copied()
+                .unwrap_or(f64::NEG_INFINITY)
+        };
+        let value = match self {
+            Self::Single(index) => score(*index),
+            Self::Weighted(terms) => terms.iter().map(|(weight, i)| weight * score(*i)).sum(),
+            Self::MeanRank(_) => return None,
+        };
+        // Adding zero makes both zeros equal under `total_cmp`.
+        Some(if value.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            value + 0.0
+        })
+    }
+
+    /// Positions in `set`, best first.
+    pub fn order(&self, set: &[Entry]) -> Vec<usize> {
+        let merits: Vec<f64> = match self {
+            Self::MeanRank(verifiers) => mean_rank_merits(verifiers, set),
+            _ => set.iter().map(|entry| self.merit(entry)).collect(),
+        };
+        let mut order: Vec<usize> = (0..set.len()).collect();
+        order.sort_by(|&a, &b| {
+            let failed = set[a].scores.is_none().cmp(&set[b].scores.is_none());
+            failed
+                .then(best_first(merits[a], merits[b]))
+                .then(set[a].job.cmp(&set[b].job))
+        });
+        order
+    }
+
+    fn merit(&self, entry: &Entry) -> f64 {
+        entry
+            .scores
+            .and_then(|scores| self.value(scores))
+            .unwrap_or(f64::NEG_INFINITY)
+    }
+}
+
+/// Order by value, the highest first.
+pub(crate) fn best_first(a: f64, b: f64) -> Ordering {
+    b.total_cmp(&a)
+}
+
+/// Minus twice the sum of ranks over `verifiers`, so that higher is better and halves are whole.
+fn mean_rank_merits(verifiers: &[usize], set: &[Entry]) -> Vec<f64> {
+    let mut merits = vec![0.0; set.len()];
+    for &verifier in verifiers {
+        let single = Objective::Single(verifier);
+        let mut ranked: Vec<(f64, usize)> = Vec::with_capacity(set.len());
+        for (position, entry) in set.iter().enumerate() {
+            if entry.scores.is_some() {
+                ranked.push((single.merit(entry), position));
+            }
+        }
+        ranked.sort_by(|a, b| best_first(a.0, b.0));
+        let mut before = 0;
+        for ties in ranked.chunk_by(|a, b| a.0 == b.0) {
+            // Ranks before + 1 ..= before + len: twice their average is the sum of both ends.
+            let twice_average = (2 * before + 1 + ties.len()) as f64;
+            ties.iter()
+                .for_each(|&(_, position)| merits[position] -= twice_average);
+            before += ties.len();
+        }
+    }
+    merits
+}
+
+fn parse_term(term: &str, verifiers: &[String]) -> Result<(f64, usize), ObjectiveError> {
+    let Some((weight, name)) = term.split_once('*') else {
+        return Ok((1.0, index_of(term, verifiers)?));
+    };
+    match weight.trim().parse::<f64>() {
+        Ok(weight) if weight.is_finite() => Ok((weight, index_of(name, verifiers)?)),
+        _ => Err(form(term)),
+    }
+}
+
+fn index_of(name: &str, verifiers: &[String]) -> Result<usize, ObjectiveError> {
+    let name = name.trim();
+    if name.is_empty() || name.contains(['(', ')', '*', ',']) {
+        return Err(form(name));
+    }
+    verifiers
+        .iter()
+        .position(|known| known == name)
+        .ok_or_else(|| ObjectiveError::Verifier {
+            name: name.chars().take(80).collect(),
+            known: verifiers.join(", "),
+        })
+}
+
+fn form(part: &str) -> ObjectiveError {
+    ObjectiveError::Form(part.trim().chars().take(80).collect())
+}
