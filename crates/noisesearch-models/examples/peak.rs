@@ -1,0 +1,76 @@
+//! Prints the fused-multiply-add peak of one core and how much of it matrix products reach.
+
+use noisesearch_models::nn::gemm::{Epilogue, PackedWeight, Windows};
+use noisesearch_models::nn::isa::{Isa, Kernel};
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Independent chains of fused multiply-adds, enough to fill the pipelines.
+struct Chains([[f32; 16]; 6]);
+
+/// Steps a chain and call.
+const STEPS: usize = 4096;
+
+impl Kernel for Chains {
+    type Output = [[f32; 16]; 6];
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let mut chains = self.0;
+        for _ in 0..STEPS {
+            for chain in &mut chains {
+                for x in chain {
+                    *x = x.mul_add(0.999_9, 0.000_1);
+                }
+            }
+        }
+        chains
+    }
+}
+
+/// Seconds of one call.
+fn seconds(work: &mut dyn FnMut()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// Seconds of the fastest calls of two kinds of work, done in turns, so that both see the same
+/// neighbours on a shared machine.
+fn fastest(mut a: impl FnMut(), mut b: impl FnMut()) -> [f64; 2] {
+    let mut best = [f64::INFINITY; 2];
+    let start = Instant::now();
+    while start.elapsed().as_secs_f64() < 0.5 {
+        best = [best[0].min(seconds(&mut a)), best[1].min(seconds(&mut b))];
+    }
+    best
+}
+
+fn main() {
+    let isa = Isa::best();
+    println!("{isa:?}, one core");
+    for [m, k, n] in [
+        [64, 128, 512],
+        [64, 128, 384],
+        [64, 512, 128],
+        [256, 64, 64],
+        [1024, 288, 32],
+        [256, 576, 64],
+        [64, 1152, 128],
+        [256, 384, 1536],
+        [256, 1536, 384],
+        [4096, 384, 1536],
+    ] {
+        let weight = PackedWeight::new(&vec![0.5; n * k], &[], n, k);
+        let (left, mut out) = (vec![0.25; m * k], vec![0.0; m * n]);
+        let chains = || {
+            black_box(isa.run(Chains(black_box([[1.0; 16]; 6]))));
+        };
+        let product = || weight.apply(isa, Windows::rows(&left, k), &mut out, Epilogue::Store);
+        let [peak, product] = fastest(chains, product);
+        let peak = (2 * 6 * 16 * STEPS) as f64 / peak * 1e-9;
+        let rate = (2 * m * k * n) as f64 / product * 1e-9;
+        let share = 100.0 * rate / peak;
+        println!("{m} x {k} x {n}: {rate:.1} GFLOP/s, {share:.0} % of the peak {peak:.1}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Elementwise functions and softmax, from exactly rounded operations only.
+//!
+//! The platform's `exp` and `tanh` differ from machine to machine; these do not.
+
+use super::gemm::{Lanes, PANEL, load};
+use super::isa::{Isa, Kernel};
+use std::f32::consts::{LN_2, LOG2_E};
+
+/// Adding it rounds a small float to an integer, which then stands in the low mantissa bits.
+const ROUND: f32 = 12_582_912.0;
+/// `2^f` on `[-0.5, 0.5]`, minimax with relative error 2e-9 before rounding, highest power first.
+const EXP2: [f32; 6] = [
+    0.000_153_458_12,
+    0.001_339_993_1,
+    0.009_618_489,
+    0.055_503_286,
+    0.240_226_46,
+    LN_2,
+];
+
+/// `2^t`, relative error under 2e-7; held at `2^±125` beyond. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp2_one(t: f32) -> f32 {
+    let t = if t < -125.0 { -125.0 } else { t };
+    let t = if t > 125.0 { 125.0 } else { t };
+    let shifted = t + ROUND;
+    let f = t - (shifted - ROUND);
+    let mut p = EXP2[0];
+    p = p.mul_add(f, EXP2[1]);
+    p = p.mul_add(f, EXP2[2]);
+    p = p.mul_add(f, EXP2[3]);
+    p = p.mul_add(f, EXP2[4]);
+    p = p.mul_add(f, EXP2[5]);
+    p = p.mul_add(f, 1.0);
+    // The integer part goes into the exponent: 2^n has the bits (n + 127) << 23.
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+}
+
+/// `x / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn silu_one(x: f32) -> f32 {
+    x / (1.0 + exp2_one(x * -LOG2_E))
+}
+
+/// `x/2 (1 + tanh u) = x / (1 + e^-2u)` with `u = sqrt(2/pi) (x + 0.044715 x^3)`.
+#[inline(always)]
+pub(crate) fn gelu_one(x: f32) -> f32 {
+    const LINEAR: f32 = -2.302_208_2; // -2 log2(e) sqrt(2/pi)
+    const CUBIC: f32 = LINEAR * 0.044_715;
+    x / (1.0 + exp2_one(x * (x * x).mul_add(CUBIC, LINEAR)))
+}
+
+/// `x = silu(x)` for every element.
+pub fn silu(isa: Isa, x: &mut [f32]) {
+    isa.run(Each {
+        x,
+        f: Function::Silu,
+    });
+}
+
+/// `x = gelu(x)` for every element, in its tanh form.
+pub fn gelu(isa: Isa, x: &mut [f32]) {
+    isa.run(Each {
+        x,
+        f: Function::Gelu,
+    });
+}
+
+#[derive(Clone, Copy)]
+enum Function {
+    Silu,
+    Gelu,
+}
+
+struct Each<'a> {
+    x: &'a mut [f32],
+    f: Function,
+}
+
+impl Kernel for Each<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        match self.f {
+            Function::Silu => self.x.iter_mut().for_each(|x| *x = silu_one(*x)),
+            Function::Gelu => self.x.iter_mut().for_each(|x| *x = gelu_one(*x)),
+        }
+    }
+}
+
+/// Each row of `x: [rows, cols]` becomes `softmax(scale * row)`; `scale > 0`.
+pub fn softmax(isa: Isa, x: &mut [f32], cols: usize, scale: f32) {
+    isa.run(Softmax { x, cols, scale });
+}
+
+struct Softmax<'a> {
+    x: &'a mut [f32],
+    cols: usize,
+    scale: f32,
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.x.chunks_exact_mut(self.cols) {
+            softmax_row(row, self.scale * LOG2_E);
+        }
+    }
+}
+
+/// `row = 2^(scale (row - max)) / sum`.
+#[inline(always)]
+fn softmax_row(row: &mut [f32], scale: f32) {
+    let mut tops = [f32::NEG_INFINITY; PANEL];
+    let (chunks, rest) = row.as_chunks::<PANEL>();
+    for chunk in chunks {
+        for j in 0..PANEL {
+            tops[j] = if chunk[j] > tops[j] {
+                chunk[j]
+            } else {
+                tops[j]
+            };
+        }
+    }
+    for &x in rest {
+        tops[0] = if x > tops[0] { x } else { tops[0] };
+    }
+    let top = tops
+        .into_iter()
+        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let offset = -(top * scale);
+    for x in row.iter_mut() {
+        *x = exp2_one(x.mul_add(scale, offset));
+    }
+    let inverse = 1.0 / sum(row);
+    for x in row.iter_mut() {
+        *x *= inverse;
+    }
+}
+
+/// Sum in 16 lanes, then over the lanes as a tree.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    let (chunks, rest) = x.as_chunks::<PANEL>();
+    let mut lanes = load(rest);
+    for chunk in chunks {
+        for j in 0..PANEL {
+            lanes[j] += chunk[j];
+        }
+    }
+    tree(lanes)
+}
+
+/// Sum of `(x - mean)^2`, in the same order as [`sum`].
+#[inline(always)]
+pub(crate) fn sum_of_squares(x: &[f32], mean: f32) -> f32 {
+    let (chunks, rest) = x.as_chunks::<PANEL>();
+    let mut lanes = [0.0; PANEL];
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane = (x - mean) * (x - mean);
+    }
+    for chunk in chunks {
+        for j in 0..PANEL {
+            let d = chunk[j] - mean;
+            lanes[j] = d.mul_add(d, lanes[j]);
+        }
+    }
+    tree(lanes)
+}
+
+/// `((l0 + l8) + (l4 + l12)) + …`: halves are added until one number is left.
+#[inline(always)]
+pub(crate) fn tree(mut lanes: Lanes) -> f32 {
+    let mut half = PANEL / 2;
+    while half > 0 {
+        for j in 0..half {
+            lanes[j] += lanes[j + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{assert_close, same_on_every_isa, wave};
+
+    #[test]
+    fn exp2_is_accurate_and_exact_at_integers() {
+        for i in -1250..=1250 {
+            let t = i as f32 * 0.1;
+            let (got, want) = (f64::from(exp2_one(t)), f64::from(t).exp2());
+            assert!((got / want - 1.0).abs() < 2e-7, "2^{t}: {got} {want}");
+        }
+        assert_eq!(
+            (exp2_one(0.0), exp2_one(7.0), exp2_one(-3.0)),
+            (1.0, 128.0, 0.125)
+        );
+        assert!(exp2_one(f32::NAN).is_nan() && exp2_one(1e30).is_finite());
+        assert!(exp2_one(f32::NEG_INFINITY) < 1e-37);
+    }
+
+    #[test]
+    fn silu_and_gelu_follow_their_formulas() {
+        let x: Vec<f32> = (-120..=120).map(|i| i as f32 * 0.1).collect();
+        let got = same_on_every_isa(|isa| {
+            let mut y = [x.clone(), x.clone()];
+            silu(isa, &mut y[0]);
+            gelu(isa, &mut y[1]);
+            y.concat()
+        });
+        let wide = x.iter().map(|&x| f64::from(x));
+        let gelu = |x: f64| {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            0.5 * x * (1.0 + u.tanh())
+        };
+        let want: Vec<f64> = wide
+            .clone()
+            .map(|x| x / (1.0 + (-x).exp()))
+            .chain(wide.map(gelu))
+            .collect();
+        assert_close(&got, &want, 3e-7);
+    }
+
+    #[test]
+    fn softmax_follows_its_formula() {
+        for cols in [1, 16, 23, 64] {
+            let x = wave(5 * cols, 9.0);
+            let got = same_on_every_isa(|isa| {
+                let mut y = x.clone();
+                softmax(isa, &mut y, cols, 0.7);
+                y
+            });
+            let want: Vec<f64> = x
+                .chunks(cols)
+                .flat_map(|row| {
+                    let e: Vec<f64> = row.iter().map(|&x| (0.7 * f64::from(x)).exp()).collect();
+                    let total: f64 = e.iter().sum();
+                    e.into_iter().map(move |e| e / total)
+                })
+                .collect();
+            assert_close(&got, &want, 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_nan_is_not_hidden() {
+        let mut row = [0.0, f32::NAN, 1.0];
+        softmax(Isa::best(), &mut row, 3, 1.0);
+        assert!(row.iter().any(|x| x.is_nan()));
+    }
+}

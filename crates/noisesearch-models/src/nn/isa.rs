@@ -1,0 +1,91 @@
+//! Run-time choice of instruction set, without a change of result.
+//!
+//! A [`Kernel`] is written once, in plain scalar Rust. [`Isa::run`] compiles it once for each
+//! instruction level and calls the copy that this processor can run. Its arithmetic is made of
+//! exactly rounded operations in a fixed order (`+ - * /`, `sqrt`, [`f32::mul_add`]), which the
+//! compiler may widen but never reorder; so every copy gives the same bits.
+//! This is the only file of the crate with `unsafe` code.
+
+use std::sync::OnceLock;
+
+/// An instruction level that this processor has. Values exist only for such levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Level);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// What every processor of the target has: SSE2 on x86-64, NEON on aarch64.
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Arithmetic to be compiled for every instruction level.
+pub trait Kernel {
+    /// What it returns.
+    type Output;
+    /// Does the work. Implementations are `#[inline(always)]`, and so is everything hot that
+    /// they call: code that is not inlined is compiled for the plain level.
+    fn run(self) -> Self::Output;
+
+    /// The same work in a shape for 32 vector registers of 16 floats, if that differs.
+    #[inline(always)]
+    fn run_wide(self) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run()
+    }
+}
+
+impl Isa {
+    /// The level that every processor of the target has.
+    pub const PLAIN: Self = Self(Level::Plain);
+
+    /// The best level of this processor, detected once.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::PLAIN))
+    }
+
+    /// Every level of this processor, the plain one first and the best one last.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)]
+        let mut levels = vec![Self::PLAIN];
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            levels.push(Self(Level::Avx2));
+            if std::is_x86_feature_detected!("avx512f") {
+                levels.push(Self(Level::Avx512));
+            }
+        }
+        levels
+    }
+
+    /// Runs `kernel` compiled for this level.
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Level::Plain => kernel.run(),
+            // SAFETY: this value was made by `available`, which found AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { run_avx2(kernel) },
+            // SAFETY: this value was made by `available`, which found AVX2, FMA and AVX-512F.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { run_avx512(kernel) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run_wide()
+}

@@ -1,0 +1,18 @@
+//! The operations that networks are made of: f32, one image at a time, the same bits everywhere.
+//!
+//! An image is `[height, width, channels]` (channels innermost), a sequence is
+//! `[tokens, channels]`, so a sequence is an image read in reading order. Every operation takes
+//! the instruction level ([`isa::Isa`]) first, writes into memory of the caller (see
+//! [`buffer::Arena`]) and runs on the calling thread; networks run rows in parallel. Each output
+//! is computed in one fixed order of exactly rounded operations. So a result depends neither on
+//! the batch, nor on the number of threads, nor on the processor.
+//!
+//! Shapes are the caller's responsibility: lengths that do not fit panic.
+
+pub mod activation;
+pub mod buffer;
+pub mod gemm;
+pub mod isa;
+
+#[cfg(test)]
+pub(crate) mod testing;
