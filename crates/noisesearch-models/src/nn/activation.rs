@@ -2,8 +2,8 @@
 //!
 //! The platform's `exp` and `tanh` differ from machine to machine; these do not.
 
-use super::gemm::{Lanes, PANEL, load};
 use super::isa::{Isa, Kernel};
+use super::lanes::{PANEL, sum};
 use std::f32::consts::{LN_2, LOG2_E};
 
 /// Adding it rounds a small float to an integer, which then stands in the low mantissa bits.
@@ -139,49 +139,6 @@ fn softmax_row(row: &mut [f32], scale: f32) {
     for x in row.iter_mut() {
         *x *= inverse;
     }
-}
-
-/// Sum in 16 lanes, then over the lanes as a tree.
-#[inline(always)]
-pub(crate) fn sum(x: &[f32]) -> f32 {
-    let (chunks, rest) = x.as_chunks::<PANEL>();
-    let mut lanes = load(rest);
-    for chunk in chunks {
-        for j in 0..PANEL {
-            lanes[j] += chunk[j];
-        }
-    }
-    tree(lanes)
-}
-
-/// Sum of `(x - mean)^2`, in the same order as [`sum`].
-#[inline(always)]
-pub(crate) fn sum_of_squares(x: &[f32], mean: f32) -> f32 {
-    let (chunks, rest) = x.as_chunks::<PANEL>();
-    let mut lanes = [0.0; PANEL];
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = (x - mean) * (x - mean);
-    }
-    for chunk in chunks {
-        for j in 0..PANEL {
-            let d = chunk[j] - mean;
-            lanes[j] = d.mul_add(d, lanes[j]);
-        }
-    }
-    tree(lanes)
-}
-
-/// `((l0 + l8) + (l4 + l12)) + …`: halves are added until one number is left.
-#[inline(always)]
-pub(crate) fn tree(mut lanes: Lanes) -> f32 {
-    let mut half = PANEL / 2;
-    while half > 0 {
-        for j in 0..half {
-            lanes[j] += lanes[j + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Buffers that are lent and given back, so that a forward allocates nothing once warm.
+/// Buffers that are lent and given back, so that forwards after the first reuse the same memory.
 #[derive(Debug, Default)]
 pub struct Arena {
     spare: Vec<Buffer>,

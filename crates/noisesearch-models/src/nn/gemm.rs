@@ -10,14 +10,11 @@
 //! The left operand is never copied: [`Windows`] describes plain rows and the windows of a
 //! convolution alike.
 
-use super::activation::{gelu_one, silu_one};
 use super::buffer::Buffer;
+pub use super::epilogue::Epilogue;
 use super::isa::{Isa, Kernel};
+use super::lanes::{Lanes, PANEL, load};
 
-/// Columns of a panel.
-pub const PANEL: usize = 16;
-/// One row of a panel.
-pub(crate) type Lanes = [f32; PANEL];
 /// Floats of the left operand that one sweep over the panels reads: half of a 512 KiB L2.
 const BLOCK_FLOATS: usize = 64 * 1024;
 
@@ -179,21 +176,6 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// What is done with a product `y` on its way out.
-#[derive(Clone, Copy, Debug)]
-pub enum Epilogue<'a> {
-    /// `out = y`.
-    Store,
-    /// `out = silu(y)`.
-    Silu,
-    /// `out = gelu(y)`, tanh form.
-    Gelu,
-    /// `out += y`.
-    Add,
-    /// `out += gate * y`, with `gate: [n]`.
-    AddGated(&'a [f32]),
-}
-
 /// `out = epilogue(left · right + bias)`.
 ///
 /// # Panics
@@ -274,14 +256,14 @@ impl Gemm<'_> {
     fn tile<const M: usize, const Q: usize>(&mut self, row: usize, panel: usize) -> usize {
         let (left, k) = (&self.left, self.right.k);
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
-        let mut sums = [[[0.0; PANEL]; Q]; M];
+        let mut sums = [[[0.0; PANEL]; M]; Q];
         for q in 0..Q {
             columns[q] = self.right.data[(panel + q) * k * PANEL..][..k * PANEL]
                 .as_chunks()
                 .0;
             if !self.right.bias.is_empty() {
                 let bias = load(&self.right.bias[(panel + q) * PANEL..][..PANEL]);
-                sums.iter_mut().for_each(|sum| sum[q] = bias);
+                sums[q] = [bias; M];
             }
         }
         let starts = left.starts::<M>(row);
@@ -296,51 +278,40 @@ impl Gemm<'_> {
             }
             accumulate(left.run_len, rows, part, &mut sums);
         }
-        for (m, sum) in sums.iter().enumerate() {
-            for (q, lanes) in sum.iter().enumerate() {
-                self.finish(row + m, (panel + q) * PANEL, lanes);
-            }
+        for (q, sums) in sums.iter().enumerate() {
+            self.finish(row, (panel + q) * PANEL, sums);
         }
         M
     }
 
-    /// Applies the epilogue to 16 products and writes them.
+    /// Applies the epilogue to products `y` of rows from `row` and 16 columns from `column`.
     #[inline(always)]
-    fn finish(&mut self, row: usize, column: usize, y: &Lanes) {
+    fn finish<const M: usize>(&mut self, row: usize, column: usize, y: &[Lanes; M]) {
+        let stride = self.out.stride;
+        let out = &mut self.out.data[row * stride + column..];
         let width = PANEL.min(self.right.outputs - column);
-        let out = &mut self.out.data[row * self.out.stride + column..][..width];
-        let mut z = *y;
-        match self.epilogue {
-            Epilogue::Store => {}
-            Epilogue::Silu => z.iter_mut().for_each(|z| *z = silu_one(*z)),
-            Epilogue::Gelu => z.iter_mut().for_each(|z| *z = gelu_one(*z)),
-            Epilogue::Add => {
-                let old = load(out);
-                for j in 0..PANEL {
-                    z[j] += old[j];
-                }
-            }
-            Epilogue::AddGated(gate) => {
-                let (old, gate) = (load(out), load(&gate[column..column + width]));
-                for j in 0..PANEL {
-                    z[j] = gate[j].mul_add(z[j], old[j]);
-                }
-            }
+        if width == PANEL {
+            return self.epilogue.apply(out, stride, column, y);
         }
-        match <&mut Lanes>::try_from(&mut *out) {
-            Ok(lanes) => *lanes = z,
-            Err(_) => out.copy_from_slice(&z[..width]),
+        let mut edge = [[0.0; PANEL]; M];
+        for m in 0..M {
+            edge[m] = load(&out[m * stride..][..width]);
+        }
+        self.epilogue
+            .apply(edge.as_flattened_mut(), PANEL, column, y);
+        for m in 0..M {
+            out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
         }
     }
 }
 
-/// `sums[m][q] = fma(rows[m][i], columns[q][i], sums[m][q])` for `i` in `0..k`, in order.
+/// `sums[q][m] = fma(rows[m][i], columns[q][i], sums[q][m])` for `i` in `0..k`, in order.
 #[inline(always)]
 fn accumulate<const M: usize, const Q: usize>(
     k: usize,
     rows: [&[f32]; M],
     columns: [&[Lanes]; Q],
-    sums: &mut [[Lanes; Q]; M],
+    sums: &mut [[Lanes; M]; Q],
 ) {
     assert!(rows.iter().all(|r| r.len() == k) && columns.iter().all(|c| c.len() == k));
     let mut tile = *sums;
@@ -350,25 +321,12 @@ fn accumulate<const M: usize, const Q: usize>(
             for q in 0..Q {
                 let b = &columns[q][i];
                 for j in 0..PANEL {
-                    tile[m][q][j] = a.mul_add(b[j], tile[m][q][j]);
+                    tile[q][m][j] = a.mul_add(b[j], tile[q][m][j]);
                 }
             }
         }
     }
     *sums = tile;
-}
-
-/// Up to 16 floats, zero-padded.
-#[inline(always)]
-pub(crate) fn load(from: &[f32]) -> Lanes {
-    match <&Lanes>::try_from(from) {
-        Ok(lanes) => *lanes,
-        Err(_) => {
-            let mut lanes = [0.0; PANEL];
-            lanes[..from.len()].copy_from_slice(from);
-            lanes
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,16 @@
 //! Shapes are the caller's responsibility: lengths that do not fit panic.
 
 pub mod activation;
+pub mod attention;
 pub mod buffer;
+pub mod conv;
+pub mod embed;
+mod epilogue;
 pub mod gemm;
 pub mod isa;
+mod lanes;
+pub mod norm;
+pub mod resample;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,0 +1,65 @@
+//! What a matrix product does with its results while they are in registers.
+
+use super::activation::{gelu_one, silu_one};
+use super::lanes::{Lanes, PANEL, load};
+
+/// What is done with a product `y` on its way out.
+#[derive(Clone, Copy, Debug)]
+pub enum Epilogue<'a> {
+    /// `out = y`.
+    Store,
+    /// `out = silu(y)`.
+    Silu,
+    /// `out = gelu(y)`, tanh form.
+    Gelu,
+    /// `out += y`.
+    Add,
+    /// `out += gate * y`, with `gate: [n]`.
+    AddGated(&'a [f32]),
+}
+
+impl Epilogue<'_> {
+    /// Writes rows of 16, `stride` apart, from products `y` of columns from `column` on.
+    #[inline(always)]
+    pub(crate) fn apply<const M: usize>(
+        &self,
+        out: &mut [f32],
+        stride: usize,
+        column: usize,
+        y: &[Lanes; M],
+    ) {
+        let row = |m: usize| m * stride..m * stride + PANEL;
+        match self {
+            Epilogue::Store => {
+                for m in 0..M {
+                    out[row(m)].copy_from_slice(&y[m]);
+                }
+            }
+            Epilogue::Silu => {
+                for m in 0..M {
+                    out[row(m)].copy_from_slice(&y[m]);
+                    out[row(m)].iter_mut().for_each(|z| *z = silu_one(*z));
+                }
+            }
+            Epilogue::Gelu => {
+                for m in 0..M {
+                    out[row(m)].copy_from_slice(&y[m]);
+                    out[row(m)].iter_mut().for_each(|z| *z = gelu_one(*z));
+                }
+            }
+            Epilogue::Add => {
+                for m in 0..M {
+                    out[row(m)].iter_mut().zip(&y[m]).for_each(|(z, y)| *z += y);
+                }
+            }
+            Epilogue::AddGated(gate) => {
+                let gate = load(&gate[column..(column + PANEL).min(gate.len())]);
+                for m in 0..M {
+                    for (j, z) in out[row(m)].iter_mut().enumerate() {
+                        *z = gate[j].mul_add(y[m][j], *z);
+                    }
+                }
+            }
+        }
+    }
+}
