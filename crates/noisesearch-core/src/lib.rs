@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
+pub mod disk;
+pub mod conformance;
 pub mod job;
 pub mod ledger;
 pub mod level;
