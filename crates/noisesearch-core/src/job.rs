@@ -83,3 +83,13 @@ pub enum Outcome {
     /// Not scored; ranks last.
     Failed(Failure),
 }
+
+impl Outcome {
+    /// The scores, unless it failed.
+    pub fn scores(&self) -> Option<&Scores> {
+        match self {
+            Self::Scored(scores) => Some(scores),
+            Self::Failed(_) => None,
+        }
+    }
+}

@@ -19,6 +19,9 @@ pub struct Ledger {
     pub seconds: f64,
 }
 
+/// What a preview is billed besides reaching its level: one evaluation gives the x0-prediction.
+pub const PREVIEW_NFE: u64 = 1;
+
 /// How many NFE a deterministic solve costs: `per_step * steps`, less `saved_at_zero` when it
 /// ends at level 0 (Heun's last step is Euler).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

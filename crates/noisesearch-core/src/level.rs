@@ -23,7 +23,11 @@ impl Level {
 
     /// Checks that `value` is a finite number in `[0, 1]`. Negative zero becomes zero.
     pub fn new(value: f32) -> Result<Self, LevelError> {
-        if (0.0..=1.0).contains(&value) { Ok(Self(value + 0.0)) } else { Err(LevelError(value)) }
+        if (0.0..=1.0).contains(&value) {
+            Ok(Self(value + 0.0))
+        } else {
+            Err(LevelError(value))
+        }
     }
 
     /// The level as a number in `[0, 1]`.

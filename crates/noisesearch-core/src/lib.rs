@@ -7,9 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
-pub mod disk;
 pub mod conformance;
+pub mod disk;
 pub mod job;
+pub mod journal;
 pub mod ledger;
 pub mod level;
 pub mod limits;

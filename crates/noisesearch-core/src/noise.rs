@@ -37,12 +37,22 @@ pub struct Stream {
 impl Stream {
     /// The noise from which a recipe starts.
     pub fn initial(root: u64) -> Self {
-        Self { root, lane: 0, draw: 0, step: 0 }
+        Self {
+            root,
+            lane: 0,
+            draw: 0,
+            step: 0,
+        }
     }
 
     /// The noise `draw` of move `index` (from 0) of a recipe.
     pub fn of_move(root: u64, index: u32, draw: u32) -> Self {
-        Self { root, lane: index + 1, draw, step: 0 }
+        Self {
+            root,
+            lane: index + 1,
+            draw,
+            step: 0,
+        }
     }
 
     /// The same move's noise at solver step `step` (from 0).
@@ -127,7 +137,10 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
             (left >> 32) as u32 ^ d ^ key[1],
             left as u32,
         ];
-        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+        key = [
+            key[0].wrapping_add(0x9E37_79B9),
+            key[1].wrapping_add(0xBB67_AE85),
+        ];
     }
     counter
 }

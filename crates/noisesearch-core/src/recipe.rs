@@ -181,7 +181,11 @@ impl Recipe {
 
     /// The level where a legal recipe ends: 1 before the first solver, 0 for a finished sample.
     pub fn level(&self) -> Level {
-        self.moves.iter().rev().find_map(|step| step.to()).unwrap_or(Level::NOISE)
+        self.moves
+            .iter()
+            .rev()
+            .find_map(|step| step.to())
+            .unwrap_or(Level::NOISE)
     }
 
     /// The same noise solved to the end in `steps`: only for nudges followed by one denoising to
@@ -195,8 +199,14 @@ impl Recipe {
             return None;
         }
         let mut moves = nudges.to_vec();
-        moves.push(Move::Denoise { to: Level::CLEAN, steps });
-        Some(Self { root: self.root, moves })
+        moves.push(Move::Denoise {
+            to: Level::CLEAN,
+            steps,
+        });
+        Some(Self {
+            root: self.root,
+            moves,
+        })
     }
 }
 
@@ -215,21 +225,28 @@ impl Move {
     fn apply(&self, position: usize, level: Level) -> Result<Level, RecipeError> {
         let from = level.get();
         match *self {
-            Move::Nudge { .. } if level != Level::NOISE => {
-                Err(RecipeError::NudgeBelowNoise { position, level: from })
-            }
+            Move::Nudge { .. } if level != Level::NOISE => Err(RecipeError::NudgeBelowNoise {
+                position,
+                level: from,
+            }),
             Move::Nudge { cosine, .. } if cosine > -1.0 && cosine < 1.0 => Ok(level),
             Move::Nudge { cosine, .. } => Err(RecipeError::Cosine { position, cosine }),
             Move::Denoise { to, .. } | Move::Diffuse { to, .. } if to >= level => {
-                Err(RecipeError::NotDown { position, from, to: to.get() })
+                Err(RecipeError::NotDown {
+                    position,
+                    from,
+                    to: to.get(),
+                })
             }
             Move::Denoise { steps: 0, .. } | Move::Diffuse { steps: 0, .. } => {
                 Err(RecipeError::NoSteps { position })
             }
             Move::Denoise { to, .. } | Move::Diffuse { to, .. } => Ok(to),
-            Move::Renoise { to, .. } if to <= level => {
-                Err(RecipeError::NotUp { position, from, to: to.get() })
-            }
+            Move::Renoise { to, .. } if to <= level => Err(RecipeError::NotUp {
+                position,
+                from,
+                to: to.get(),
+            }),
             Move::Renoise { to, .. } => Ok(to),
         }
     }

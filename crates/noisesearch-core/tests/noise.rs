@@ -10,7 +10,12 @@ const LIMIT: f64 = 4.5;
 const FROZEN: &str = "2e2ce316833baa9dfce8a96e02f1396ca529b9903cb743d8d9ec5b17dd9179d3";
 
 fn stream(root: u64, lane: u32, draw: u32, step: u32) -> Stream {
-    Stream { root, lane, draw, step }
+    Stream {
+        root,
+        lane,
+        draw,
+        step,
+    }
 }
 
 fn z_of_mean(count: usize, deviation: f64, values: impl Iterator<Item = f64>) -> f64 {
@@ -28,7 +33,10 @@ fn ten_million_normals_have_the_right_moments_and_distribution() {
         ("mean", z(1.0, &|v| v)),
         ("variance", z(2f64.sqrt(), &|v| v * v - 1.0)),
         ("skew", z(6f64.sqrt(), &|v| v * (v * v - 3.0))),
-        ("kurtosis", z(24f64.sqrt(), &|v| (v * v - 6.0) * v * v + 3.0)),
+        (
+            "kurtosis",
+            z(24f64.sqrt(), &|v| (v * v - 6.0) * v * v + 3.0),
+        ),
     ];
     for (name, z) in moments {
         assert!(z.abs() < LIMIT, "{name}: z = {z}");
@@ -40,7 +48,10 @@ fn ten_million_normals_have_the_right_moments_and_distribution() {
         (cdf - rank as f64 / n).max((rank + 1) as f64 / n - cdf)
     });
     let ks = gap.fold(0.0, f64::max) * n.sqrt();
-    assert!(ks < 2.5, "Kolmogorov-Smirnov sqrt(n) D = {ks}; odds of 2.5 are 7e-6");
+    assert!(
+        ks < 2.5,
+        "Kolmogorov-Smirnov sqrt(n) D = {ks}; odds of 2.5 are 7e-6"
+    );
 }
 
 #[test]
@@ -58,7 +69,11 @@ fn streams_and_neighbours_are_uncorrelated() {
     ];
     let product = |a: &[f32], b: &[f32]| {
         let count = a.len().min(b.len());
-        z_of_mean(count, 1.0, a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)))
+        z_of_mean(
+            count,
+            1.0,
+            a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)),
+        )
     };
     for (name, other) in others {
         let z = product(&x, &other.normals(n));
@@ -89,7 +104,11 @@ fn first_million_is_frozen() {
     let x = Stream::initial(7).normals(1_000_000);
     let bytes: Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
     let hash = blake3::hash(&bytes).to_hex();
-    assert_eq!(hash.as_str(), FROZEN, "the noise changed: every recipe means another picture");
+    assert_eq!(
+        hash.as_str(),
+        FROZEN,
+        "the noise changed: every recipe means another picture"
+    );
 }
 
 #[test]
@@ -129,7 +148,10 @@ fn seeds_share_no_candidates() {
 #[test]
 fn nudges_keep_the_norm_and_hit_the_cosine() {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum()
     };
     for (size, cosine) in [(2, 0.5f32), (16, -0.7), (4096, 0.95), (12288, 0.999)] {
         let mut x = Stream::initial(7).normals(size);
@@ -137,11 +159,17 @@ fn nudges_keep_the_norm_and_hit_the_cosine() {
         for chain in 0..200 {
             let y = nudge(&x, cosine, Stream::of_move(7, chain, chain));
             let reached = dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt();
-            assert!((reached - f64::from(cosine)).abs() < 3e-7, "cosine {reached}");
+            assert!(
+                (reached - f64::from(cosine)).abs() < 3e-7,
+                "cosine {reached}"
+            );
             x = y;
         }
         let drift = dot(&x, &x).sqrt() / norm - 1.0;
-        assert!(drift.abs() < 1e-6, "norm drifts by {drift} over 200 nudges of {size}");
+        assert!(
+            drift.abs() < 1e-6,
+            "norm drifts by {drift} over 200 nudges of {size}"
+        );
     }
     assert_eq!(nudge(&[0.0; 8], 0.9, Stream::initial(1)), [0.0; 8]);
 }
@@ -152,11 +180,17 @@ fn sibling_nudges_point_in_independent_directions() {
     let y = nudge(&x, 0.95, Stream::of_move(7, 0, 0));
     let z = nudge(&x, 0.95, Stream::of_move(7, 0, 1));
     let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum()
     };
     let cosine = dot(&y, &z) / (dot(&y, &y) * dot(&z, &z)).sqrt();
     let spread = (1.0 - 0.95f64.powi(2)) / (12288f64).sqrt();
-    assert!((cosine - 0.95f64.powi(2)).abs() < LIMIT * spread, "cosine of siblings {cosine}");
+    assert!(
+        (cosine - 0.95f64.powi(2)).abs() < LIMIT * spread,
+        "cosine of siblings {cosine}"
+    );
 }
 
 /// The first block by another implementation: Philox and Box-Muller written in Python.

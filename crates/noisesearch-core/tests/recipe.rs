@@ -10,7 +10,10 @@ fn level(value: f32) -> Level {
 }
 
 fn denoise(to: f32, steps: u16) -> Move {
-    Move::Denoise { to: level(to), steps }
+    Move::Denoise {
+        to: level(to),
+        steps,
+    }
 }
 
 /// Turns raw draws into moves that are legal where they happen.
@@ -20,10 +23,23 @@ fn legal(raw: Vec<(u8, u32, u16, f32)>) -> Vec<Move> {
     for (kind, draw, steps, unit) in raw {
         let (down, up) = (at * unit, at + (1.0 - at) * unit);
         let step = match kind {
-            0 if at == 1.0 => Move::Nudge { draw, cosine: 1.9 * unit - 0.95 },
-            1 if down < at => Move::Denoise { to: level(down), steps },
-            2 if up > at => Move::Renoise { draw, to: level(up) },
-            3 if down < at => Move::Diffuse { draw, to: level(down), steps },
+            0 if at == 1.0 => Move::Nudge {
+                draw,
+                cosine: 1.9 * unit - 0.95,
+            },
+            1 if down < at => Move::Denoise {
+                to: level(down),
+                steps,
+            },
+            2 if up > at => Move::Renoise {
+                draw,
+                to: level(up),
+            },
+            3 if down < at => Move::Diffuse {
+                draw,
+                to: level(down),
+                steps,
+            },
             _ => continue,
         };
         at = step.to().map_or(at, Level::get);
@@ -34,7 +50,10 @@ fn legal(raw: Vec<(u8, u32, u16, f32)>) -> Vec<Move> {
 
 fn recipes() -> impl Strategy<Value = Recipe> {
     let raw = prop::collection::vec((0..4u8, any::<u32>(), 1..u16::MAX, 0.0..1.0f32), 0..40);
-    (any::<u64>(), raw).prop_map(|(root, raw)| Recipe { root, moves: legal(raw) })
+    (any::<u64>(), raw).prop_map(|(root, raw)| Recipe {
+        root,
+        moves: legal(raw),
+    })
 }
 
 proptest! {
@@ -76,45 +95,91 @@ proptest! {
 #[test]
 fn human_form_is_fixed() {
     let moves = vec![
-        Move::Nudge { draw: 3, cosine: 0.95 },
+        Move::Nudge {
+            draw: 3,
+            cosine: 0.95,
+        },
         denoise(0.11, 11),
-        Move::Renoise { draw: 2, to: level(0.89) },
-        Move::Diffuse { draw: 5, to: Level::CLEAN, steps: 9 },
+        Move::Renoise {
+            draw: 2,
+            to: level(0.89),
+        },
+        Move::Diffuse {
+            draw: 5,
+            to: Level::CLEAN,
+            steps: 9,
+        },
     ];
     let recipe = Recipe { root: 7, moves };
     let text = "root 7 | nudge #3 cos 0.95 | denoise to 0.11 in 11 | renoise #2 to 0.89 \
                 | diffuse #5 to 0 in 9";
     assert_eq!(recipe.to_string(), text);
     let id = "37dd76d2789ab96d47e652fa34c9fdd232a9059ec1415a3e9bf304ad9ce517e7";
-    assert_eq!(recipe.id().to_string(), id, "the canonical bytes changed: new RECIPE_VERSION?");
+    assert_eq!(
+        recipe.id().to_string(),
+        id,
+        "the canonical bytes changed: new RECIPE_VERSION?"
+    );
     assert_eq!(recipe.level(), Level::CLEAN);
 }
 
 #[test]
 fn illegal_moves_are_named() {
     let nudge = |cosine| Move::Nudge { draw: 0, cosine };
-    let up = |to| Move::Renoise { draw: 0, to: level(to) };
-    let check = |moves: &[Move]| Recipe { root: 1, moves: moves.to_vec() }.check();
+    let up = |to| Move::Renoise {
+        draw: 0,
+        to: level(to),
+    };
+    let check = |moves: &[Move]| {
+        Recipe {
+            root: 1,
+            moves: moves.to_vec(),
+        }
+        .check()
+    };
     assert_eq!(check(&[]), Ok(()));
     for cosine in [1.0, -1.0, f32::NAN, f32::INFINITY] {
-        assert!(matches!(check(&[nudge(cosine)]), Err(RecipeError::Cosine { position: 1, .. })));
+        assert!(matches!(
+            check(&[nudge(cosine)]),
+            Err(RecipeError::Cosine { position: 1, .. })
+        ));
     }
-    let low = RecipeError::NudgeBelowNoise { position: 2, level: 0.5 };
+    let low = RecipeError::NudgeBelowNoise {
+        position: 2,
+        level: 0.5,
+    };
     assert_eq!(check(&[denoise(0.5, 1), nudge(0.5)]), Err(low));
-    let flat = RecipeError::NotDown { position: 2, from: 0.5, to: 0.5 };
+    let flat = RecipeError::NotDown {
+        position: 2,
+        from: 0.5,
+        to: 0.5,
+    };
     assert_eq!(check(&[denoise(0.5, 1), denoise(0.5, 1)]), Err(flat));
-    assert_eq!(check(&[denoise(0.5, 0)]), Err(RecipeError::NoSteps { position: 1 }));
-    let flat = RecipeError::NotUp { position: 2, from: 0.5, to: 0.5 };
+    assert_eq!(
+        check(&[denoise(0.5, 0)]),
+        Err(RecipeError::NoSteps { position: 1 })
+    );
+    let flat = RecipeError::NotUp {
+        position: 2,
+        from: 0.5,
+        to: 0.5,
+    };
     assert_eq!(check(&[denoise(0.5, 1), up(0.5)]), Err(flat));
     assert!(check(&[up(1.0)]).is_err());
     let many = |n| vec![nudge(0.5); n];
     assert_eq!(check(&many(MOVES_MAX)), Ok(()));
-    assert_eq!(check(&many(MOVES_MAX + 1)), Err(RecipeError::TooLong(MOVES_MAX + 1)));
+    assert_eq!(
+        check(&many(MOVES_MAX + 1)),
+        Err(RecipeError::TooLong(MOVES_MAX + 1))
+    );
 }
 
 #[test]
 fn damaged_forms_are_refused() {
-    let good = Recipe { root: 7, moves: vec![denoise(0.0, 20)] };
+    let good = Recipe {
+        root: 7,
+        moves: vec![denoise(0.0, 20)],
+    };
     let bytes = good.bytes();
     for cut in (0..bytes.len()).filter(|cut| *cut != 9) {
         let error = Recipe::from_bytes(&bytes[..cut]).unwrap_err();
@@ -126,10 +191,29 @@ fn damaged_forms_are_refused() {
         Recipe::from_bytes(&bytes)
     };
     assert_eq!(set(0, 2), Err(RecipeError::Version(2)));
-    assert_eq!(set(9, 9), Err(RecipeError::Kind { position: 1, kind: 9 }));
-    assert!(matches!(set(13, 0x7f), Err(RecipeError::Level { position: 1, .. })));
-    for text in ["", "root", "root -1", "root 7 |", "root 7 | nudge 3 cos 0.5", "root 7 | fly"] {
-        assert!(matches!(text.parse::<Recipe>(), Err(RecipeError::Syntax { .. })), "{text}");
+    assert_eq!(
+        set(9, 9),
+        Err(RecipeError::Kind {
+            position: 1,
+            kind: 9
+        })
+    );
+    assert!(matches!(
+        set(13, 0x7f),
+        Err(RecipeError::Level { position: 1, .. })
+    ));
+    for text in [
+        "",
+        "root",
+        "root -1",
+        "root 7 |",
+        "root 7 | nudge 3 cos 0.5",
+        "root 7 | fly",
+    ] {
+        assert!(
+            matches!(text.parse::<Recipe>(), Err(RecipeError::Syntax { .. })),
+            "{text}"
+        );
     }
     let json = |text: &str| serde_json::from_str::<Recipe>(text);
     assert!(json(r#"{"root":7,"moves":[{"move":"denoise","to":0,"steps":20}]}"#).is_ok());
@@ -141,12 +225,26 @@ fn damaged_forms_are_refused() {
 
 #[test]
 fn final_steps_replace_one_whole_solve() {
-    let nudge = Move::Nudge { draw: 1, cosine: 0.9 };
-    let recipe = |moves: &[Move]| Recipe { root: 1, moves: moves.to_vec() };
+    let nudge = Move::Nudge {
+        draw: 1,
+        cosine: 0.9,
+    };
+    let recipe = |moves: &[Move]| Recipe {
+        root: 1,
+        moves: moves.to_vec(),
+    };
     let plain = recipe(&[nudge, denoise(0.0, 10)]);
-    assert_eq!(plain.with_final_steps(50), Some(recipe(&[nudge, denoise(0.0, 50)])));
+    assert_eq!(
+        plain.with_final_steps(50),
+        Some(recipe(&[nudge, denoise(0.0, 50)]))
+    );
     assert_eq!(plain.with_final_steps(0), None);
-    for moves in [&[][..], &[nudge], &[denoise(0.1, 5)], &[denoise(0.1, 5), denoise(0.0, 5)]] {
+    for moves in [
+        &[][..],
+        &[nudge],
+        &[denoise(0.1, 5)],
+        &[denoise(0.1, 5), denoise(0.0, 5)],
+    ] {
         assert_eq!(recipe(moves).with_final_steps(50), None);
     }
 }

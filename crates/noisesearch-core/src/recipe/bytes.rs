@@ -98,7 +98,9 @@ impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], RecipeError> {
         let field = self.bytes[self.at..].first_chunk::<N>();
         self.at += N;
-        field.copied().ok_or(RecipeError::Truncated { at: self.bytes.len() })
+        field.copied().ok_or(RecipeError::Truncated {
+            at: self.bytes.len(),
+        })
     }
 
     fn draw(&mut self) -> Result<u32, RecipeError> {
@@ -117,9 +119,18 @@ impl Reader<'_> {
     fn step(&mut self, position: usize) -> Result<Move, RecipeError> {
         let [kind] = self.take()?;
         Ok(match kind {
-            NUDGE => Move::Nudge { draw: self.draw()?, cosine: f32::from_le_bytes(self.take()?) },
-            DENOISE => Move::Denoise { to: self.level(position)?, steps: self.steps()? },
-            RENOISE => Move::Renoise { draw: self.draw()?, to: self.level(position)? },
+            NUDGE => Move::Nudge {
+                draw: self.draw()?,
+                cosine: f32::from_le_bytes(self.take()?),
+            },
+            DENOISE => Move::Denoise {
+                to: self.level(position)?,
+                steps: self.steps()?,
+            },
+            RENOISE => Move::Renoise {
+                draw: self.draw()?,
+                to: self.level(position)?,
+            },
             DIFFUSE => Move::Diffuse {
                 draw: self.draw()?,
                 to: self.level(position)?,
@@ -154,7 +165,9 @@ impl FromStr for RecipeId {
     fn from_str(text: &str) -> Result<Self, RecipeIdError> {
         let error = || RecipeIdError(text.chars().take(80).collect());
         let digits = text.as_bytes();
-        let lower = digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
+        let lower = digits
+            .iter()
+            .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
         if digits.len() != 64 || !lower {
             return Err(error());
         }

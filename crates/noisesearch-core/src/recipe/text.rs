@@ -9,7 +9,9 @@ use std::str::FromStr;
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "root {}", self.root)?;
-        self.moves.iter().try_for_each(|step| write!(f, " | {step}"))
+        self.moves
+            .iter()
+            .try_for_each(|step| write!(f, " | {step}"))
     }
 }
 
@@ -35,8 +37,14 @@ impl FromStr for Recipe {
             ["root", root] => number(root, first)?,
             _ => return Err(syntax(first)),
         };
-        let moves = parts.enumerate().map(|(index, part)| read_move(part, index + 1));
-        Self { root, moves: moves.collect::<Result<_, _>>()? }.checked()
+        let moves = parts
+            .enumerate()
+            .map(|(index, part)| read_move(part, index + 1));
+        Self {
+            root,
+            moves: moves.collect::<Result<_, _>>()?,
+        }
+        .checked()
     }
 }
 
@@ -47,16 +55,23 @@ fn read_move(part: &str, position: usize) -> Result<Move, RecipeError> {
     };
     let draw = |word: &str| number(word.strip_prefix('#').unwrap_or_default(), part);
     Ok(match *words(part).as_slice() {
-        ["nudge", n, "cos", cosine] => {
-            Move::Nudge { draw: draw(n)?, cosine: number(cosine, part)? }
-        }
-        ["denoise", "to", to, "in", steps] => {
-            Move::Denoise { to: level(to)?, steps: number(steps, part)? }
-        }
-        ["renoise", n, "to", to] => Move::Renoise { draw: draw(n)?, to: level(to)? },
-        ["diffuse", n, "to", to, "in", steps] => {
-            Move::Diffuse { draw: draw(n)?, to: level(to)?, steps: number(steps, part)? }
-        }
+        ["nudge", n, "cos", cosine] => Move::Nudge {
+            draw: draw(n)?,
+            cosine: number(cosine, part)?,
+        },
+        ["denoise", "to", to, "in", steps] => Move::Denoise {
+            to: level(to)?,
+            steps: number(steps, part)?,
+        },
+        ["renoise", n, "to", to] => Move::Renoise {
+            draw: draw(n)?,
+            to: level(to)?,
+        },
+        ["diffuse", n, "to", to, "in", steps] => Move::Diffuse {
+            draw: draw(n)?,
+            to: level(to)?,
+            steps: number(steps, part)?,
+        },
         _ => return Err(syntax(part)),
     })
 }
@@ -70,5 +85,7 @@ fn number<T: FromStr>(word: &str, part: &str) -> Result<T, RecipeError> {
 }
 
 fn syntax(part: &str) -> RecipeError {
-    RecipeError::Syntax { part: part.trim().chars().take(80).collect() }
+    RecipeError::Syntax {
+        part: part.trim().chars().take(80).collect(),
+    }
 }

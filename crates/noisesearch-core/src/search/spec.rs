@@ -1,0 +1,67 @@
+//! Which algorithm, with which settings: what a user writes and a run records.
+
+use super::{Search, SearchError, Terms, paths, random, zero_order};
+use serde::{Deserialize, Serialize};
+
+/// Which algorithm, with which settings. Unknown settings are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum SearchSpec {
+    /// Best of n independent noises.
+    Random(random::Spec),
+    /// Hill climbing among neighbouring noises.
+    ZeroOrder(zero_order::Spec),
+    /// Renoise and denoise several paths, keeping the best.
+    Paths(paths::Spec),
+}
+
+impl SearchSpec {
+    /// Every algorithm with its defaults, the simplest first.
+    pub fn all() -> [Self; 3] {
+        [
+            Self::Random(random::Spec::default()),
+            Self::ZeroOrder(zero_order::Spec::default()),
+            Self::Paths(paths::Spec::default()),
+        ]
+    }
+
+    /// The algorithm of this name with its defaults.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|spec| spec.name() == name)
+    }
+
+    /// What the algorithm is called: `random`, `zero-order` or `paths`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Random(_) => "random",
+            Self::ZeroOrder(_) => "zero-order",
+            Self::Paths(_) => "paths",
+        }
+    }
+
+    /// What it does, in one line.
+    pub fn about(&self) -> &'static str {
+        match self {
+            Self::Random(_) => "best of n independent noises",
+            Self::ZeroOrder(_) => "climb from noise to neighbouring noise, keeping each best",
+            Self::Paths(_) => "renoise and denoise several paths, keeping the best predictions",
+        }
+    }
+
+    /// The same with every setting explicit that the terms decide.
+    pub fn resolve(&self, terms: &Terms) -> Result<Self, SearchError> {
+        Ok(match self {
+            Self::Paths(spec) => Self::Paths(spec.resolve(terms)?),
+            other => other.clone(),
+        })
+    }
+
+    /// A fresh search.
+    pub fn build(&self, terms: &Terms) -> Result<Box<dyn Search>, SearchError> {
+        Ok(match self {
+            Self::Random(spec) => Box::new(random::Random::new(terms, spec)?),
+            Self::ZeroOrder(spec) => Box::new(zero_order::ZeroOrder::new(terms, spec)?),
+            Self::Paths(spec) => Box::new(paths::Paths::new(terms, spec)?),
+        })
+    }
+}
