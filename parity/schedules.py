@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Golden tables of noise paths and step spacings -> parity/goldens/schedules.json.
+
+Re-derived, in exact rational or 50-digit arithmetic, from the formulas of
+  * diffusers v0.31 `schedulers/scheduling_ddim.py`: betas "linear", "scaled_linear",
+    "squaredcos_cap_v2" (`betas_for_alpha_bar`), `alphas_cumprod`, "trailing" timesteps;
+  * DPM-Solver `dpm_solver_pytorch.py`, `NoiseScheduleVP('discrete')`: time (k + 1) / T and
+    linear interpolation of ln alpha;
+  * Stable Diffusion 3 (arXiv 2403.03206): the shift of flow times.
+Needs only Python 3. Run: python3 parity/schedules.py
+"""
+
+import json
+import math
+from decimal import Decimal, getcontext
+from pathlib import Path
+
+getcontext().prec = 50
+T = 1000
+LEVELS = [0.0, 0.00025, 0.001, 0.0015, 0.01, 0.11, 0.25, 0.4, 0.5, 0.78125, 0.89, 0.999, 1.0]
+
+
+def spaced(start, end):
+    """numpy.linspace(start, end, T)."""
+    return [start + (end - start) * k / (T - 1) for k in range(T)]
+
+
+def cosine():
+    """betas_for_alpha_bar(T, max_beta=0.999)."""
+    bar = lambda t: math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    return [Decimal(min(1 - bar((k + 1) / T) / bar(k / T), 0.999)) for k in range(T)]
+
+
+def table(betas):
+    """alpha and sigma at LEVELS; a level is exactly the f32 nearest to the decimal."""
+    logs, total = [Decimal(0)], Decimal(0)
+    for beta in betas:
+        total += (1 - beta).ln() / 2
+        logs.append(total)
+    rows = []
+    for level in LEVELS:
+        t = Decimal(f32(level)) * T
+        k = min(int(t), T - 1)
+        log_alpha = logs[k] + (logs[k + 1] - logs[k]) * (t - k)
+        alpha = log_alpha.exp()
+        rows.append({"level": level, "alpha": float(alpha), "sigma": float((1 - alpha**2).sqrt())})
+    return rows
+
+
+def f32(x):
+    """The f32 nearest to x, as a float."""
+    import struct
+
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
+def shifted(shift, steps):
+    """FlowMatchEulerDiscreteScheduler: sigma = s u / (1 + (s - 1) u), u from 1 to 0."""
+    u = [1 - i / steps for i in range(steps + 1)]
+    return [shift * v / (1 + (shift - 1) * v) for v in u]
+
+
+def trailing(steps):
+    """diffusers "trailing": round(arange(T, 0, -T / steps)) - 1, as levels (index + 1) / T."""
+    return [round(T - i * T / steps) / T for i in range(steps)] + [0.0]
+
+
+def main():
+    root = lambda x: Decimal(x).sqrt()
+    betas = {
+        "linear": spaced(Decimal("0.0001"), Decimal("0.02")),
+        "scaled_linear": [b * b for b in spaced(root("0.00085"), root("0.012"))],
+        "cosine": cosine(),
+    }
+    goldens = {
+        "origin": "parity/schedules.py",
+        "paths": {name: table(values) for name, values in betas.items()},
+        "shift": {str(s): shifted(s, 8) for s in (1.0, 3.0, 0.5)},
+        "trailing": {str(n): trailing(n) for n in (1, 4, 10, 50)},
+    }
+    out = Path(__file__).parent / "goldens" / "schedules.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(goldens, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
