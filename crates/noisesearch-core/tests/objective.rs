@@ -120,7 +120,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_refused_or_reads_back(text in "[a-z*+(),. 0-9-]{0,30}|rank\\((clip|looks|,)*\\)") {
+    fn any_text_is_refused_or_reads_back(
+        text in "[a-z*+(),. 0-9-]{0,30}|rank\\((clip|looks|,)*\\)"
+    ) {
         if let Ok(objective) = parse(&text) {
             prop_assert_eq!(parse(&objective.text(&names())), Ok(objective));
         }
