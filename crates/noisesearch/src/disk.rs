@@ -1,0 +1,345 @@
+//! The real disk: one directory, POSIX files. All file access of a run goes through here.
+//!
+//! Files are `0600`, directories `0700`. A replaced file is written to a temporary one
+//! (`O_EXCL`), synced, renamed, and the directory is synced. The lock is the kernel's (`flock`) on
+//! the file `lock`, which also says who holds it; it ends with its process. On NFS `flock` works
+//! between machines only where the server supports it (NFSv4, or v3 with a lock manager); on
+//! other network disks one run must be worked on by one machine at a time.
+
+use noisesearch_core::disk::{Action, Disk, DiskError};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::process::{Pid, test_kill_process};
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+const LOCK: &str = "lock";
+/// How often, and with which pause, a loser waits for the winner to have written its name.
+const HOLDER_READS: u32 = 20;
+const HOLDER_PAUSE: Duration = Duration::from_millis(5);
+
+/// A directory on a POSIX file system.
+pub struct Directory {
+    path: PathBuf,
+    lock: OnceLock<File>,
+    /// Files open for appending, so that an error of an earlier write is seen by the sync.
+    open: Mutex<BTreeMap<String, File>>,
+}
+
+impl Directory {
+    /// The directory at `path`, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        let (lock, open) = (OnceLock::new(), Mutex::default());
+        Self {
+            path: path.to_owned(),
+            lock,
+            open,
+        }
+    }
+
+    /// Makes the directory and those above it, durably.
+    ///
+    /// # Errors
+    /// When it exists already, or cannot be made.
+    pub fn create(path: &Path) -> Result<Self, DiskError> {
+        let failed = |action| {
+            move |source| DiskError::Io {
+                action,
+                name: path.display().to_string(),
+                source,
+            }
+        };
+        let above = match path.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        let make = |path: &Path, recursive| {
+            DirBuilder::new()
+                .mode(0o700)
+                .recursive(recursive)
+                .create(path)
+        };
+        make(above, true).map_err(failed(Action::Write))?;
+        make(path, false).map_err(failed(Action::Write))?;
+        File::open(above)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed(Action::Sync))?;
+        Ok(Self::new(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that are free for us on its file system.
+    pub fn free_bytes(&self) -> Result<u64, DiskError> {
+        let stat = rustix::fs::statvfs(&self.path);
+        let stat = stat.map_err(|error| self.error(Action::Read, "", error.into(), 0))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub fn remove(&self, name: &str) -> Result<(), DiskError> {
+        match std::fs::remove_file(self.path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.error(Action::Write, name, error, 0))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn error(&self, action: Action, name: &str, source: io::Error, needed: usize) -> DiskError {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let name = if name.is_empty() {
+            self.path.display().to_string()
+        } else {
+            name.to_owned()
+        };
+        if full.contains(&source.kind()) {
+            let stat = rustix::fs::statvfs(&self.path);
+            let free = stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+            return DiskError::Full {
+                name,
+                needed: needed as u64,
+                free,
+            };
+        }
+        DiskError::Io {
+            action,
+            name,
+            source,
+        }
+    }
+
+    fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mode = Mode::RUSR | Mode::WUSR;
+        Ok(rustix::fs::open(self.path.join(name), flags, mode)?.into())
+    }
+
+    fn appending(&self) -> MutexGuard<'_, BTreeMap<String, File>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn temporary(name: &str, process: u32) -> String {
+        format!(".{name}.{process}.tmp")
+    }
+
+    /// Removes temporary files of processes that are no more. What cannot be removed stays.
+    fn sweep(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_suffix(".tmp"));
+            let process = process.and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
+            if process.is_some_and(|process| !alive(process)) {
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
+    }
+
+    /// The process named in the lock file, once it is one that lives.
+    fn holder(&self) -> String {
+        for _ in 0..HOLDER_READS {
+            let text = std::fs::read_to_string(self.path.join(LOCK)).unwrap_or_default();
+            if let Some(process) = text.trim().parse().ok().filter(|&process| alive(process)) {
+                return format!("process {process}");
+            }
+            std::thread::sleep(HOLDER_PAUSE);
+        }
+        "another process".to_owned()
+    }
+}
+
+/// Whether a process of this number exists, be it ours or not.
+fn alive(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    process.is_some_and(|process| test_kill_process(process) != Err(rustix::io::Errno::SRCH))
+}
+
+impl Disk for Directory {
+    fn lock(&self) -> Result<(), DiskError> {
+        if self.lock.get().is_some() {
+            return Ok(());
+        }
+        let failed = |source| self.error(Action::Lock, LOCK, source, 0);
+        let mut file = self
+            .open(LOCK, OFlags::RDWR | OFlags::CREATE)
+            .map_err(failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(DiskError::Locked {
+                    holder: self.holder(),
+                });
+            }
+            other => other.map_err(|error| failed(error.into()))?,
+        }
+        file.set_len(0).map_err(failed)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())
+            .map_err(failed)?;
+        self.lock.get_or_init(|| file);
+        self.sweep();
+        Ok(())
+    }
+
+    fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, DiskError> {
+        let failed = |source| self.error(Action::Read, name, source, 0);
+        let file = match self.open(name, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(failed(io::Error::other("it is no regular file")));
+        }
+        let size = metadata.len();
+        if size > limit {
+            return Err(DiskError::TooLarge {
+                name: name.to_owned(),
+                size,
+                limit,
+            });
+        }
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut open = self.appending();
+        let failed = |source| self.error(Action::Write, name, source, bytes.len());
+        if !open.contains_key(name) {
+            let file = self
+                .open(name, OFlags::WRONLY | OFlags::APPEND)
+                .map_err(failed)?;
+            open.insert(name.to_owned(), file);
+        }
+        open.get_mut(name)
+            .map_or(Ok(()), |file| file.write_all(bytes))
+            .map_err(failed)
+    }
+
+    fn sync(&self, name: &str) -> Result<(), DiskError> {
+        let open = self.appending();
+        let done = open.get(name).map_or(Ok(()), File::sync_data);
+        done.map_err(|source| self.error(Action::Sync, name, source, 0))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        let temporary = Self::temporary(name, std::process::id());
+        let failed = |action| move |source| self.error(action, name, source, bytes.len());
+        let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let written = self
+            .remove(&temporary)
+            .and_then(|()| self.open(&temporary, create).map_err(failed(Action::Write)))
+            .and_then(|mut file| {
+                file.write_all(bytes).map_err(failed(Action::Write))?;
+                file.sync_all().map_err(failed(Action::Sync))
+            })
+            .and_then(|()| {
+                let (from, to) = (self.path.join(&temporary), self.path.join(name));
+                std::fs::rename(from, to).map_err(failed(Action::Rename))
+            });
+        if written.is_err() {
+            // The first error is the one to report; the sweep takes what stays.
+            drop(self.remove(&temporary));
+        }
+        written?;
+        self.appending().remove(name);
+        let directory = File::open(&self.path).and_then(|dir| dir.sync_all());
+        directory.map_err(failed(Action::Sync))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn scratch(name: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("noisesearch-{name}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&path));
+        Directory::create(&path).unwrap()
+    }
+
+    #[test]
+    fn files_are_private_whole_and_read_back() {
+        let disk = scratch("files");
+        assert!(disk.read("a", 9).unwrap().is_none());
+        disk.replace("a", b"one").unwrap();
+        disk.append("a", b" two").unwrap();
+        disk.sync("a").unwrap();
+        assert_eq!(disk.read("a", 9).unwrap().unwrap(), b"one two");
+        disk.replace("a", b"new").unwrap();
+        disk.append("a", b"er").unwrap();
+        assert_eq!(disk.read("a", 9).unwrap().unwrap(), b"newer");
+        assert!(matches!(
+            disk.read("a", 4),
+            Err(DiskError::TooLarge { size: 5, .. })
+        ));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&disk.path().join("a")), mode(disk.path())),
+            (0o600, 0o700)
+        );
+        let names: Vec<_> = std::fs::read_dir(disk.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "no temporary file stays");
+        assert!(matches!(
+            disk.append("absent", b"x"),
+            Err(DiskError::Io { .. })
+        ));
+        assert!(matches!(disk.read("..", 4), Err(DiskError::Io { .. })));
+        std::fs::remove_dir_all(disk.path()).unwrap();
+    }
+
+    #[test]
+    fn leftovers_of_dead_processes_are_swept() {
+        let disk = scratch("sweep");
+        let path = |name: &str| disk.path().join(name);
+        let mine = Directory::temporary("b", std::process::id());
+        for name in [".best.png.999999999.tmp", &mine, "a.tmp"] {
+            std::fs::write(path(name), b"x").unwrap();
+        }
+        disk.lock().unwrap();
+        let left = [".best.png.999999999.tmp", &mine, "a.tmp"].map(|name| path(name).exists());
+        assert_eq!(left, [false, true, true]);
+        std::fs::remove_dir_all(disk.path()).unwrap();
+    }
+
+    /// R7, within a process: each value locks for itself.
+    #[test]
+    fn of_two_lockers_one_wins_and_the_other_says_who() {
+        let disk = scratch("race");
+        for _ in 0..20 {
+            let (barrier, winners) = (Barrier::new(2), AtomicU32::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let mine = Directory::new(disk.path());
+                        barrier.wait();
+                        let result = mine.lock();
+                        barrier.wait();
+                        match result {
+                            Ok(()) => drop(winners.fetch_add(1, Ordering::Relaxed)),
+                            Err(DiskError::Locked { holder }) => {
+                                assert_eq!(holder, format!("process {}", std::process::id()));
+                            }
+                            Err(other) => panic!("{other}"),
+                        }
+                    });
+                }
+            });
+            assert_eq!(winners.into_inner(), 1);
+        }
+        std::fs::remove_dir_all(disk.path()).unwrap();
+    }
+}

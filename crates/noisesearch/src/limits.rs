@@ -1,0 +1,23 @@
+//! Every limit of this crate, stored once, with its reason.
+
+/// Solver steps: the paper's finest generation has 250 NFE; more than 1000 is a typing error.
+pub const STEPS_MAX: u16 = 1000;
+
+/// Rows that run together: memory grows with them, speed does not beyond a few dozen.
+pub const BATCH_MAX: usize = 256;
+
+/// Candidates kept as images: what a grid can still show.
+pub const COUNT_MAX: usize = 64;
+
+/// Guidance: above this every model saturates.
+pub const GUIDANCE_MAX: f32 = 100.0;
+
+/// Bytes of a config file: specs are small.
+pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of states that the prefix cache may hold.
+pub const CACHE_BYTES_MAX: usize = 256 << 20;
+
+/// Free bytes on the disk before a run starts: a journal line is a few hundred bytes and an image
+/// some thousands, so a run that begins does not end for lack of space.
+pub const FREE_BYTES_MIN: u64 = 64 << 20;

@@ -1,0 +1,431 @@
+//! What a run shall do: [`Spec`] as typed, [`Checked`] as resolved.
+//!
+//! A [`Spec`] has a hole wherever nothing was said. [`Spec::check`] fills every hole with a
+//! default, refuses what makes no sense, and is the only way to a [`Checked`]. The `run.toml` of
+//! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
+
+use crate::limits::{BATCH_MAX, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
+use crate::registry::{ModelEntry, Registry};
+use noisesearch_core::budget::{Budget, BudgetError, Target};
+use noisesearch_core::ledger::NfeRule;
+use noisesearch_core::objective::{Objective, ObjectiveError};
+use noisesearch_core::search::{SearchError, SearchSpec, Terms};
+use noisesearch_models::solver::{Solver, UnknownSolver};
+use noisesearch_models::task::Task;
+use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+
+pub use crate::spec_search::SearchTable;
+
+/// What was asked for, with holes. The TOML form is this struct, `[search]` last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Spec {
+    /// What the sample shall show, for text-to-image models.
+    pub prompt: Option<String>,
+    /// What the sample shall show, for class-conditional models.
+    pub class: Option<String>,
+    /// Name of the model; the default is the first one that takes a prompt, or a class.
+    pub model: Option<String>,
+    /// Verifiers that are optimised.
+    pub verifiers: Option<Vec<String>>,
+    /// Verifiers that are scored and shown, never optimised.
+    pub watch: Option<Vec<String>>,
+    /// What is maximised, see [`Objective::parse`]; the default is the only verifier, or the mean
+    /// rank over all optimised ones.
+    pub objective: Option<String>,
+    /// What the run may be billed.
+    pub budget: Option<Budget>,
+    /// A score at which the run ends early.
+    pub until: Option<Target>,
+    /// Solver steps of the answer, 1 to 1000.
+    pub steps: Option<u16>,
+    /// Solver steps of a candidate during search; the default is `steps`.
+    pub search_steps: Option<u16>,
+    /// Classifier-free guidance scale, 0 to 100; 1 is unguided.
+    pub guidance: Option<f32>,
+    /// Name of the deterministic solver.
+    pub solver: Option<String>,
+    /// From which every noise is drawn, 0 to 2^63 - 1.
+    pub seed: Option<u64>,
+    /// Rows that run together, 1 to 256; changes speed and nothing else.
+    pub batch: Option<usize>,
+    /// How many of the best candidates are kept as images, 1 to 64.
+    pub count: Option<usize>,
+    /// The algorithm and its parameters.
+    #[serde(default, skip_serializing_if = "SearchTable::is_empty")]
+    pub search: SearchTable,
+}
+
+/// A spec without holes, all of it legal for its model. Made by [`Spec::check`] only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked(Resolved);
+
+/// The fields of a [`Checked`] spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// Prompt or class.
+    pub task: Task,
+    /// Name of the model.
+    pub model: String,
+    /// Verifiers that are optimised, at least one.
+    pub verifiers: Vec<String>,
+    /// Verifiers that are only scored.
+    pub watch: Vec<String>,
+    /// Over [`Resolved::scored`].
+    pub objective: Objective,
+    /// What the run may be billed.
+    pub budget: Budget,
+    /// A score that is enough; its verifier is in [`Resolved::scored`].
+    pub until: Option<Target>,
+    /// Solver steps of the answer.
+    pub steps: u16,
+    /// Solver steps of a candidate.
+    pub search_steps: u16,
+    /// Guidance scale.
+    pub guidance: f32,
+    /// The deterministic solver.
+    pub solver: Solver,
+    /// From which every noise is drawn.
+    pub seed: u64,
+    /// Rows that run together.
+    pub batch: usize,
+    /// Images kept.
+    pub count: usize,
+    /// The algorithm, with every setting.
+    pub search: SearchSpec,
+}
+
+/// Why a spec is refused. Every message names the key and what would be right.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Not TOML, an unknown key or a wrong type.
+    #[error("{0}")]
+    Toml(String),
+    /// A config file larger than any config.
+    #[error("the config has {0} bytes; at most {CONFIG_BYTES_MAX} are read")]
+    TooLarge(usize),
+    /// Neither prompt nor class.
+    #[error("nothing is asked for: give a prompt, or a class for a class-conditional model")]
+    NoTask,
+    /// Both prompt and class.
+    #[error("both a prompt and a class are given; give one of them")]
+    TwoTasks,
+    /// The model takes the other kind of task.
+    #[error("model `{model}` takes a {takes}, not a {given}; models that do: {others}")]
+    WrongTask {
+        /// The model.
+        model: String,
+        /// `prompt` or `class`.
+        takes: &'static str,
+        /// `prompt` or `class`.
+        given: &'static str,
+        /// Models that take what was given.
+        others: String,
+    },
+    /// A name that is not in the registry.
+    #[error("unknown {what} `{name}`; known: {known}")]
+    Unknown {
+        /// Model, verifier or search.
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The same verifier twice.
+    #[error("verifier `{0}` is named twice; name it once, under verifiers or under watch")]
+    Twice(String),
+    /// An empty list of verifiers.
+    #[error("no verifier is optimised; name at least one")]
+    NoVerifier,
+    /// A number outside its range.
+    #[error("{key} is {value}; it must be {range}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What is allowed.
+        range: String,
+    },
+    /// A setting that the algorithm does not have, or a wrong type.
+    #[error("search {method}: {problem}")]
+    Search {
+        /// The algorithm.
+        method: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Settings that this search cannot run with, such as a budget below one candidate.
+    #[error(transparent)]
+    Terms(#[from] SearchError),
+    /// No such solver.
+    #[error(transparent)]
+    Solver(#[from] UnknownSolver),
+    /// A bad objective.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
+    /// A bad budget or target.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// The objective reads a verifier that is only watched.
+    #[error("the objective reads `{0}`, which is only watched; name it under verifiers")]
+    Watched(String),
+    /// An optimised verifier that the objective does not read.
+    #[error("verifier `{0}` is not in the objective; name it under watch, or add it")]
+    Unread(String),
+}
+
+impl Spec {
+    /// Reads the TOML form. Unknown keys and wrong types are errors that name line and column.
+    pub fn from_toml(text: &str) -> Result<Self, SpecError> {
+        if text.len() > CONFIG_BYTES_MAX {
+            return Err(SpecError::TooLarge(text.len()));
+        }
+        toml::from_str(text).map_err(|error| SpecError::Toml(error.to_string()))
+    }
+
+    /// This spec with its holes filled from `base`. A task given here replaces `base`'s.
+    pub fn over(self, base: Self) -> Self {
+        let tasked = self.prompt.is_some() || self.class.is_some();
+        let (prompt, class) = if tasked {
+            (None, None)
+        } else {
+            (base.prompt, base.class)
+        };
+        Self {
+            prompt: self.prompt.or(prompt),
+            class: self.class.or(class),
+            model: self.model.or(base.model),
+            verifiers: self.verifiers.or(base.verifiers),
+            watch: self.watch.or(base.watch),
+            objective: self.objective.or(base.objective),
+            budget: self.budget.or(base.budget),
+            until: self.until.or(base.until),
+            steps: self.steps.or(base.steps),
+            search_steps: self.search_steps.or(base.search_steps),
+            guidance: self.guidance.or(base.guidance),
+            solver: self.solver.or(base.solver),
+            seed: self.seed.or(base.seed),
+            batch: self.batch.or(base.batch),
+            count: self.count.or(base.count),
+            search: self.search.over(base.search),
+        }
+    }
+
+    /// Fills every hole and checks everything that can be known without opening the model.
+    pub fn check(self, registry: &Registry) -> Result<Checked, SpecError> {
+        let task = match (self.prompt, self.class) {
+            (Some(prompt), None) => Task::Prompt(prompt),
+            (None, Some(class)) => Task::Class(class),
+            (None, None) => return Err(SpecError::NoTask),
+            (Some(_), Some(_)) => return Err(SpecError::TwoTasks),
+        };
+        let model = registry.model_for(&task, self.model.as_deref())?;
+        let defaults = &model.defaults;
+        let steps = within("steps", self.steps.unwrap_or(defaults.steps), 1, STEPS_MAX)?;
+        let search_steps = self.search_steps.unwrap_or(steps);
+        let guidance = self.guidance.unwrap_or(defaults.guidance);
+        if !(0.0..=GUIDANCE_MAX).contains(&guidance) {
+            return Err(range(
+                "guidance",
+                guidance,
+                format!("between 0 and {GUIDANCE_MAX}"),
+            ));
+        }
+        let judges = Judges::check(registry, model, self.verifiers, self.watch, self.objective)?;
+        if let Some(target) = &self.until {
+            target.resolve(&judges.scored())?;
+        }
+        let mut resolved = Resolved {
+            task,
+            model: model.name.to_owned(),
+            verifiers: judges.verifiers,
+            watch: judges.watch,
+            objective: judges.objective,
+            budget: self.budget.unwrap_or(defaults.budget),
+            until: self.until,
+            steps,
+            search_steps: within("search-steps", search_steps, 1, STEPS_MAX)?,
+            guidance,
+            solver: self
+                .solver
+                .map_or(Ok(defaults.solver), |name| name.parse())?,
+            seed: within("seed", self.seed.unwrap_or(0), 0, i64::MAX as u64)?,
+            batch: within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?,
+            count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
+            search: self.search.check()?,
+        };
+        let terms = resolved.terms()?;
+        resolved.search = resolved.search.resolve(&terms)?;
+        resolved.search.build(&terms)?;
+        Ok(Checked(resolved))
+    }
+}
+
+/// Who judges a run.
+struct Judges {
+    verifiers: Vec<String>,
+    watch: Vec<String>,
+    objective: Objective,
+}
+
+impl Judges {
+    fn check(
+        registry: &Registry,
+        model: &ModelEntry,
+        verifiers: Option<Vec<String>>,
+        watch: Option<Vec<String>>,
+        objective: Option<String>,
+    ) -> Result<Self, SpecError> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let verifiers: Vec<String> = verifiers.unwrap_or_else(|| owned(&model.defaults.verifiers));
+        // A default that the user optimises is no longer watched.
+        let watch: Vec<String> = watch.unwrap_or_else(|| {
+            let mut names: Vec<String> = owned(&model.defaults.watch);
+            names.retain(|name| !verifiers.contains(name));
+            names
+        });
+        if verifiers.is_empty() {
+            return Err(SpecError::NoVerifier);
+        }
+        let scored = [verifiers.clone(), watch.clone()].concat();
+        for (index, name) in scored.iter().enumerate() {
+            registry.verifier_for(model, name)?;
+            if scored[..index].contains(name) {
+                return Err(SpecError::Twice(name.clone()));
+            }
+        }
+        let objective = objective.unwrap_or_else(|| match verifiers.as_slice() {
+            [only] => only.clone(),
+            several => format!("rank({})", several.join(",")),
+        });
+        let objective = Objective::parse(&objective, &scored)?;
+        let read = objective.verifiers();
+        if let Some(&watched) = read.iter().find(|&&index| index >= verifiers.len()) {
+            return Err(SpecError::Watched(scored[watched].clone()));
+        }
+        match (0..verifiers.len()).find(|index| !read.contains(index)) {
+            Some(unread) => Err(SpecError::Unread(verifiers[unread].clone())),
+            None => Ok(Self {
+                verifiers,
+                watch,
+                objective,
+            }),
+        }
+    }
+
+    fn scored(&self) -> Vec<String> {
+        [self.verifiers.clone(), self.watch.clone()].concat()
+    }
+}
+
+impl Resolved {
+    /// Every verifier that is asked, the optimised ones first; scores are in this order.
+    pub fn scored(&self) -> Vec<String> {
+        [self.verifiers.clone(), self.watch.clone()].concat()
+    }
+
+    /// What the search is given besides its own settings.
+    pub fn terms(&self) -> Result<Terms, SpecError> {
+        let goal = self
+            .until
+            .as_ref()
+            .map(|target| target.resolve(&self.scored()));
+        Ok(Terms {
+            seed: self.seed,
+            budget: self.budget,
+            search_steps: self.search_steps,
+            final_steps: self.steps,
+            nfe: self.nfe_rule(),
+            objective: self.objective.clone(),
+            goal: goal.transpose()?,
+            keep: self.count,
+        })
+    }
+
+    /// What a solve costs.
+    pub fn nfe_rule(&self) -> NfeRule {
+        self.solver.nfe_rule()
+    }
+
+    /// The prompt or the class.
+    pub fn subject(&self) -> &str {
+        match &self.task {
+            Task::Prompt(text) | Task::Class(text) => text,
+        }
+    }
+}
+
+impl Checked {
+    /// This spec as a [`Spec`] without holes.
+    pub fn to_spec(&self) -> Spec {
+        let (prompt, class) = match self.task.clone() {
+            Task::Prompt(text) => (Some(text), None),
+            Task::Class(name) => (None, Some(name)),
+        };
+        Spec {
+            prompt,
+            class,
+            model: Some(self.model.clone()),
+            verifiers: Some(self.verifiers.clone()),
+            watch: Some(self.watch.clone()),
+            objective: Some(self.objective.text(&self.scored())),
+            budget: Some(self.budget),
+            until: self.until.clone(),
+            steps: Some(self.steps),
+            search_steps: Some(self.search_steps),
+            guidance: Some(self.guidance),
+            solver: Some(self.solver.name().to_owned()),
+            seed: Some(self.seed),
+            batch: Some(self.batch),
+            count: Some(self.count),
+            search: SearchTable::from(&self.search),
+        }
+    }
+
+    /// The text of `run.toml`; [`Spec::from_toml`] and [`Spec::check`] give this spec back.
+    pub fn to_toml(&self) -> Result<String, SpecError> {
+        let toml = |error: toml::ser::Error| SpecError::Toml(error.to_string());
+        let head = Spec {
+            search: SearchTable::default(),
+            ..self.to_spec()
+        };
+        // Written from its own type, where an f32 is shown as short as it was typed.
+        let search = toml::to_string(&self.search).map_err(toml)?;
+        Ok(format!(
+            "{}\n[search]\n{search}",
+            toml::to_string(&head).map_err(toml)?
+        ))
+    }
+}
+
+impl Deref for Checked {
+    type Target = Resolved;
+    fn deref(&self) -> &Resolved {
+        &self.0
+    }
+}
+
+/// `value` if it lies in `low..=high`.
+pub(crate) fn within<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<T, SpecError> {
+    if value >= low && value <= high {
+        return Ok(value);
+    }
+    Err(range(key, value, format!("between {low} and {high}")))
+}
+
+pub(crate) fn range(key: &'static str, value: impl std::fmt::Display, range: String) -> SpecError {
+    SpecError::Range {
+        key,
+        value: value.to_string(),
+        range,
+    }
+}

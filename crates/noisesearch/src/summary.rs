@@ -1,0 +1,77 @@
+//! What came out of a run: `summary.json` and the object printed by `--json`.
+
+use noisesearch_core::ledger::Ledger;
+use noisesearch_core::recipe::{Recipe, RecipeId};
+use noisesearch_core::search::StopReason;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// The run directory.
+    pub run: PathBuf,
+    /// Why it ended; `cancelled` can be resumed.
+    pub stop: StopReason,
+    /// The answer; `None` when no candidate was finished.
+    pub best: Option<Shown>,
+    /// What the model gives without search: the first noise at the final steps.
+    pub baseline: Option<Shown>,
+    /// What the algorithm asked for.
+    pub billed: Column,
+    /// What really ran, in all sessions: recomputation and the baseline included.
+    pub spent: Column,
+    /// Wall-clock seconds of all sessions.
+    pub seconds: f64,
+}
+
+/// One image and what is known about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// BLAKE3 of the recipe.
+    pub id: RecipeId,
+    /// How to make it, in the human form.
+    #[serde(serialize_with = "display", deserialize_with = "parse")]
+    pub recipe: Recipe,
+    /// Score by verifier; empty when it failed.
+    pub scores: BTreeMap<String, f64>,
+    /// The PNG.
+    pub image: PathBuf,
+}
+
+/// A ledger column as printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Denoiser evaluations during search; a guided evaluation is one.
+    pub search_nfe: u64,
+    /// Denoiser evaluations of the final generation.
+    pub final_nfe: u64,
+    /// Network passes: two per guided evaluation.
+    pub passes: u64,
+    /// Scores asked of verifiers.
+    pub verifier_calls: u64,
+}
+
+impl From<Ledger> for Column {
+    fn from(ledger: Ledger) -> Self {
+        Self {
+            search_nfe: ledger.search_nfe,
+            final_nfe: ledger.final_nfe,
+            passes: ledger.passes,
+            verifier_calls: ledger.verifier_calls,
+        }
+    }
+}
+
+fn display<S: Serializer>(recipe: &Recipe, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(recipe)
+}
+
+fn parse<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
