@@ -16,11 +16,31 @@ from train import Muon, save, stream
 
 # Token ranges of one kind: counts, sizes, textures, colours, shapes, relations.
 KINDS = [(1, 5), (5, 7), (7, 9), (9, 17), (17, 23), (24, 28)]
-NEGATIVES = 6
+AND = 23
+NEGATIVES = 4
+
+
+def meaning(row):
+    """What a token row says, whatever the order of its groups; unnamed textures are solid."""
+    relation = [t for t in row if t >= 24]
+    groups = "".join(chr(t) for t in row if t).replace(chr(8), "")
+    for t in relation:
+        groups = groups.replace(chr(t), chr(AND))
+    groups = groups.split(chr(AND))
+    return (tuple(relation), *(groups if relation else sorted(groups)))
 
 
 def wrong_caption(row, rng):
-    """A copy of the token row that says something else."""
+    """A copy of the token row that says something else, if one is found in a few tries."""
+    for _ in range(4):
+        other = changed(row, rng)
+        if meaning(other) != meaning(row):
+            return other
+    return row
+
+
+def changed(row, rng):
+    """One word replaced by another of its kind, or two words of a kind exchanged."""
     row = row.copy()
     for _ in range(20):
         low, high = KINDS[rng.integers(len(KINDS))]

@@ -1,3 +1,4 @@
 //! Model families, one folder each.
 
 pub mod scenes;
+pub mod sit;

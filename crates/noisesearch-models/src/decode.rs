@@ -1,0 +1,30 @@
+//! Decoders: from latents to images as a PNG holds them.
+
+use crate::denoiser::Decoder;
+use candle_core::{Result, Tensor};
+
+/// Pixel-space models: `[-1, 1]` to `[0, 1]`, clamped and rounded to multiples of 1/255.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels;
+
+impl Decoder for Pixels {
+    fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        let values = latents.flatten_all()?.to_vec1::<f32>()?;
+        let level = |v: f32| ((v * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() / 255.0;
+        let images: Vec<f32> = values.into_iter().map(level).collect();
+        Tensor::from_vec(images, latents.shape(), latents.device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn pixels_are_what_eight_bits_hold() {
+        let x = Tensor::new(&[[-2.0f32, -1.0, 0.0, 0.3, 1.0, 9.0]], &Device::Cpu).unwrap();
+        let y = Pixels.decode(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(y, [0.0, 0.0, 128.0 / 255.0, 166.0 / 255.0, 1.0, 1.0]);
+    }
+}
