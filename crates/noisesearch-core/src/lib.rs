@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod conformance;
 pub mod disk;
+pub mod drive;
 pub mod job;
 pub mod journal;
 pub mod ledger;
@@ -18,3 +19,4 @@ pub mod noise;
 pub mod objective;
 pub mod recipe;
 pub mod search;
+pub mod sim;

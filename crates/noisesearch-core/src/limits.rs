@@ -24,5 +24,5 @@ pub const TELLS_MAX: usize = 32;
 /// Times that a job whose worker died is tried again before it counts as failed.
 pub const RETRIES_MAX: u32 = 2;
 
-/// Bytes of a worker's last words that are kept.
+/// Characters of a worker's last words that are kept.
 pub const REASON_MAX: usize = 200;
