@@ -45,8 +45,15 @@ fn run_with(program: &str, arguments: &str, variables: &[(&str, &str)]) -> Resul
 
 fn test() -> Result<()> {
     run("cargo", "fmt --all --check")?;
-    run("cargo", "clippy --release --workspace --all-targets --locked -- -D warnings")?;
+    run(
+        "cargo",
+        "clippy --release --workspace --all-targets --locked -- -D warnings",
+    )?;
     let deny = [("RUSTDOCFLAGS", "-D warnings")];
-    run_with("cargo", "doc --release --workspace --no-deps --locked", &deny)?;
+    run_with(
+        "cargo",
+        "doc --release --workspace --no-deps --locked",
+        &deny,
+    )?;
     run("cargo", "test --release --workspace --locked")
 }

@@ -24,7 +24,12 @@ pub fn bench() -> Result<()> {
 /// Makes the golden values again and compares them with the committed ones.
 pub fn parity() -> Result<()> {
     environment()?;
-    for script in ["parity/schedules.py", "lab/scenes/golden_unet.py", "lab/scenes/golden.py", "lab/glyphs/golden.py"] {
+    for script in [
+        "parity/schedules.py",
+        "lab/scenes/golden_unet.py",
+        "lab/scenes/golden.py",
+        "lab/glyphs/golden.py",
+    ] {
         run(PYTHON, script)?;
     }
     run("cargo", "test --release --workspace --locked golden")

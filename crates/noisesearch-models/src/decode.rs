@@ -24,7 +24,13 @@ mod tests {
     #[test]
     fn pixels_are_what_eight_bits_hold() {
         let x = Tensor::new(&[[-2.0f32, -1.0, 0.0, 0.3, 1.0, 9.0]], &Device::Cpu).unwrap();
-        let y = Pixels.decode(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let y = Pixels
+            .decode(&x)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(y, [0.0, 0.0, 128.0 / 255.0, 166.0 / 255.0, 1.0, 1.0]);
     }
 }

@@ -7,9 +7,7 @@ pub mod grammar;
 pub mod text;
 pub mod unet;
 
-use crate::denoiser::{
-    Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError,
-};
+use crate::denoiser::{Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError};
 use crate::nn::buffer::Arenas;
 use crate::nn::isa::Isa;
 use crate::task::Task;
@@ -22,7 +20,11 @@ use text::{TextEncoder, WORDS};
 use unet::{PICTURE, SIDE, UNet};
 
 /// Shape of a picture, which is its own latent.
-pub const SHAPE: LatentShape = LatentShape { channels: 3, height: SIDE, width: SIDE };
+pub const SHAPE: LatentShape = LatentShape {
+    channels: 3,
+    height: SIDE,
+    width: SIDE,
+};
 
 /// The network with its text encoder.
 pub struct Scenes {
@@ -38,7 +40,12 @@ impl Scenes {
         let text = TextEncoder::load(&mut weights)?;
         let unet = UNet::load(&mut weights)?;
         weights.finish()?;
-        Ok(Self { text, unet, isa: Isa::best(), arenas: Arenas::default() })
+        Ok(Self {
+            text,
+            unet,
+            isa: Isa::best(),
+            arenas: Arenas::default(),
+        })
     }
 
     /// `[pooled, keys and values of each reading layer]`, see [`UNet::words`].
@@ -57,12 +64,21 @@ impl Conditioner for Scenes {
     fn encode(&self, task: &Task, guidance: f32) -> std::result::Result<Conditioning, TaskError> {
         let refuse = |message: String| TaskError { message };
         let Task::Prompt(prompt) = task else {
-            return Err(refuse("the scenes model takes a prompt, not a class".into()));
+            return Err(refuse(
+                "the scenes model takes a prompt, not a class".into(),
+            ));
         };
         let scene = Scene::parse(prompt).map_err(|e| refuse(e.to_string()))?;
-        let encode = |tokens| self.encode_tokens(tokens).map_err(|e| refuse(e.to_string()));
+        let encode = |tokens| {
+            self.encode_tokens(tokens)
+                .map_err(|e| refuse(e.to_string()))
+        };
         let (cond, uncond) = (encode(&scene.tokens())?, encode(&[0; TOKENS])?);
-        Ok(Conditioning { cond, uncond, guidance })
+        Ok(Conditioning {
+            cond,
+            uncond,
+            guidance,
+        })
     }
 }
 
@@ -81,7 +97,8 @@ impl Network for Scenes {
             let words: Vec<&[f32]> = encoding[1..].iter().map(Vec::as_slice).collect();
             self.arenas.with(|arena| {
                 let given = (words.as_slice(), encoding[0].as_slice());
-                self.unet.forward((self.isa, arena), (x, at.get()), given, out);
+                self.unet
+                    .forward((self.isa, arena), (x, at.get()), given, out);
             });
         });
         Tensor::from_vec(out, x.shape(), x.device())

@@ -37,7 +37,10 @@ impl Norm {
 
     fn apply(&self, isa: Isa, x: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        let affine = Affine { scale: &self.scale, shift: &self.shift };
+        let affine = Affine {
+            scale: &self.scale,
+            shift: &self.shift,
+        };
         layer_norm(isa, x, EPS, affine, &mut out);
         out
     }
@@ -69,14 +72,22 @@ impl Block {
     fn apply(&self, isa: Isa, arena: &mut Arena, x: &mut [f32]) {
         let normed = self.norm1.apply(isa, x);
         let mut qkv = vec![0.0; 3 * x.len()];
-        self.qkv.apply(isa, Windows::rows(&normed, WORD), &mut qkv, Epilogue::Store);
+        self.qkv
+            .apply(isa, Windows::rows(&normed, WORD), &mut qkv, Epilogue::Store);
         let mut mixed = vec![0.0; x.len()];
         Attention::packed(&qkv, HEADS, WORD / HEADS).apply(isa, arena, &mut mixed);
-        self.proj.apply(isa, Windows::rows(&mixed, WORD), x, Epilogue::Add);
+        self.proj
+            .apply(isa, Windows::rows(&mixed, WORD), x, Epilogue::Add);
         let normed = self.norm2.apply(isa, x);
         let mut hidden = vec![0.0; WORDS * HIDDEN];
-        self.fc1.apply(isa, Windows::rows(&normed, WORD), &mut hidden, Epilogue::Gelu);
-        self.fc2.apply(isa, Windows::rows(&hidden, HIDDEN), x, Epilogue::Add);
+        self.fc1.apply(
+            isa,
+            Windows::rows(&normed, WORD),
+            &mut hidden,
+            Epilogue::Gelu,
+        );
+        self.fc2
+            .apply(isa, Windows::rows(&hidden, HIDDEN), x, Epilogue::Add);
     }
 }
 
@@ -120,7 +131,12 @@ impl TextEncoder {
         }
         mean.iter_mut().for_each(|m| *m /= WORDS as f32);
         let mut pooled = vec![0.0; TIME];
-        self.pool.apply(isa, Windows::rows(&mean, WORD), &mut pooled, Epilogue::Store);
+        self.pool.apply(
+            isa,
+            Windows::rows(&mean, WORD),
+            &mut pooled,
+            Epilogue::Store,
+        );
         (words, pooled)
     }
 }

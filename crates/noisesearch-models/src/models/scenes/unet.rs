@@ -88,7 +88,10 @@ struct Image {
 
 impl Image {
     fn take(run: &mut Run, side: usize, channels: usize) -> Self {
-        Self { data: run.arena.take(side * side * channels), side }
+        Self {
+            data: run.arena.take(side * side * channels),
+            side,
+        }
     }
 
     fn give(self, run: &mut Run) {
@@ -139,7 +142,8 @@ impl ResBlock {
         padded.give(run.arena);
         let mut padded = Padded::take(run.arena, [side, side, outputs]);
         let (scale, shift) = modulation.split_at(outputs);
-        self.norm2.silu(isa, &h.data, Some(Affine { scale, shift }), &mut padded);
+        self.norm2
+            .silu(isa, &h.data, Some(Affine { scale, shift }), &mut padded);
         let mut out = match &self.skip {
             None => {
                 h.give(run);
@@ -191,14 +195,22 @@ impl Attend {
         let mut normed = run.arena.take(pixels * c);
         self.norm.apply(isa, &x.data, &mut normed);
         let mut q = run.arena.take(pixels * c);
-        self.q.apply(isa, Windows::rows(&normed, c), &mut q, Epilogue::Store);
-        let mut own = run.arena.take(if words.is_none() { pixels * 2 * c } else { 0 });
+        self.q
+            .apply(isa, Windows::rows(&normed, c), &mut q, Epilogue::Store);
+        let mut own = run
+            .arena
+            .take(if words.is_none() { pixels * 2 * c } else { 0 });
         if words.is_none() {
-            self.kv.apply(isa, Windows::rows(&normed, c), &mut own, Epilogue::Store);
+            self.kv
+                .apply(isa, Windows::rows(&normed, c), &mut own, Epilogue::Store);
         }
         let kv = words.unwrap_or(&own);
         let count = kv.len() / (2 * c);
-        let tokens = |data, count, stride| Tokens { data, count, stride };
+        let tokens = |data, count, stride| Tokens {
+            data,
+            count,
+            stride,
+        };
         let attention = Attention {
             q: tokens(&q, pixels, c),
             k: tokens(kv, count, 2 * c),
@@ -207,7 +219,8 @@ impl Attend {
             head_dim: HEAD,
         };
         attention.apply(isa, run.arena, &mut normed);
-        self.proj.apply(isa, Windows::rows(&normed, c), &mut x.data, Epilogue::Add);
+        self.proj
+            .apply(isa, Windows::rows(&normed, c), &mut x.data, Epilogue::Add);
         for buffer in [normed, q, own] {
             run.arena.give(buffer);
         }
@@ -235,7 +248,8 @@ impl Up {
         let (c, side) = (self.grow.outputs(), x.side);
         let mut small = Image::take(run, side, c);
         let rows = Windows::rows(&x.data, self.grow.inputs());
-        self.grow.apply(run.isa, rows, &mut small.data, Epilogue::Store);
+        self.grow
+            .apply(run.isa, rows, &mut small.data, Epilogue::Store);
         x.give(run);
         let mut joined = Image::take(run, 2 * side, 2 * c);
         join(&small.data, &down.data, [2 * side, c], &mut joined.data);
@@ -281,7 +295,8 @@ impl UNet {
     /// Takes the network's own tensors (not the text encoder's).
     pub fn load(weights: &mut Weights) -> Result<Self, WeightsError> {
         let [c0, c1, c2] = CHANNELS;
-        let res = |weights: &mut Weights, name: &str, c: usize| ResBlock::load(weights, name, [c, c]);
+        let res =
+            |weights: &mut Weights, name: &str, c: usize| ResBlock::load(weights, name, [c, c]);
         Ok(Self {
             level: SiluMlp {
                 first: linear(weights, "time1", [TIME, SINUSOIDS])?,
@@ -319,7 +334,9 @@ impl UNet {
     pub fn words(&self, isa: Isa, words: &[f32]) -> Vec<Vec<f32>> {
         let read = |reader: &Attend| {
             let mut kv = vec![0.0; WORDS * 2 * reader.channels];
-            reader.kv.apply(isa, Windows::rows(words, WORD), &mut kv, Epilogue::Store);
+            reader
+                .kv
+                .apply(isa, Windows::rows(words, WORD), &mut kv, Epilogue::Store);
             kv
         };
         self.readers.iter().map(read).collect()
@@ -334,7 +351,11 @@ impl UNet {
         (words, pooled): (&[&[f32]], &[f32]),
         out: &mut [f32],
     ) {
-        let run = &mut Run { isa, arena, emb: self.embed(isa, level, pooled) };
+        let run = &mut Run {
+            isa,
+            arena,
+            emb: self.embed(isa, level, pooled),
+        };
         let h = self.enter(run, x);
         let down0 = self.down0.apply(run, h);
         let h = shrink(&self.shrink0, run, &down0, CHANNELS[0]);
@@ -374,7 +395,8 @@ impl UNet {
         let mut padded = Padded::take(run.arena, [half, half, 12]);
         padded.fill(&blocks);
         let mut h = Image::take(run, half, CHANNELS[0]);
-        self.conv_in.apply(run.isa, &padded, &mut h.data, Epilogue::Store);
+        self.conv_in
+            .apply(run.isa, &padded, &mut h.data, Epilogue::Store);
         padded.give(run.arena);
         run.arena.give(pixels);
         run.arena.give(blocks);
@@ -387,7 +409,8 @@ impl UNet {
         h.give(run);
         let mut blocks = run.arena.take(PICTURE);
         let mut pixels = run.arena.take(PICTURE);
-        self.conv_out.apply(run.isa, &padded, &mut blocks, Epilogue::Store);
+        self.conv_out
+            .apply(run.isa, &padded, &mut blocks, Epilogue::Store);
         pixel_shuffle(&blocks, [SIDE, SIDE, 3], &mut pixels);
         channels_first(&pixels, 3, out);
         padded.give(run.arena);

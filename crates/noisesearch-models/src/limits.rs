@@ -1,0 +1,11 @@
+//! Limits of what this crate reads, each with its reason.
+
+/// Bytes of a safetensors header. The format allows 100 MB; the largest published model's header
+/// is under 1 MB, and a header is parsed before anything else is known of a file.
+pub const HEADER_BYTES_MAX: u64 = 16 << 20;
+
+/// Tensors in one file; the largest published models have a few thousand.
+pub const TENSORS_MAX: usize = 100_000;
+
+/// Bytes of one model file: above every published shard, below what would only fill memory.
+pub const FILE_BYTES_MAX: u64 = 64 << 30;
