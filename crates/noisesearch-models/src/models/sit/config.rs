@@ -1,0 +1,174 @@
+//! Sizes of a SiT and the tensors that its checkpoint holds.
+
+use serde::{Deserialize, Serialize};
+
+/// Features of the sinusoidal time embedding.
+pub const TIME_FEATURES: usize = 256;
+
+/// Which end of the time axis is noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeAxis {
+    /// `t = level`, and the network predicts `noise - x0`: this lab's checkpoints.
+    NoiseAtOne,
+    /// `t = 1 - level`, and the network predicts `x0 - noise`: the public SiT checkpoints.
+    DataAtOne,
+}
+
+/// Sizes of a SiT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SitConfig {
+    /// Height and width of a latent.
+    pub input_size: usize,
+    /// Height and width of a patch; divides `input_size`.
+    pub patch: usize,
+    /// Channels of a latent.
+    pub channels: usize,
+    /// Features of a token.
+    pub hidden: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Attention heads; divides `hidden`.
+    pub heads: usize,
+    /// Features inside an MLP, in multiples of `hidden`.
+    pub mlp_ratio: usize,
+    /// Classes, without the "no class" that stands after them in the table.
+    pub classes: usize,
+    /// Whether the checkpoint predicts twice the channels, the second half of which is not used.
+    pub learn_sigma: bool,
+    /// Which end of time is noise.
+    pub time: TimeAxis,
+}
+
+impl SitConfig {
+    /// The lab's glyphs, base size: 32x32 grey, 36 classes.
+    pub const GLYPHS_BASE: Self = Self {
+        input_size: 32,
+        patch: 4,
+        channels: 1,
+        hidden: 128,
+        depth: 5,
+        heads: 4,
+        mlp_ratio: 4,
+        classes: 36,
+        learn_sigma: false,
+        time: TimeAxis::NoiseAtOne,
+    };
+    /// The lab's glyphs, small size.
+    pub const GLYPHS_SMALL: Self = Self {
+        hidden: 64,
+        heads: 2,
+        ..Self::GLYPHS_BASE
+    };
+    /// The public SiT-XL/2 for ImageNet at 256x256.
+    pub const XL_2: Self = Self {
+        input_size: 32,
+        patch: 2,
+        channels: 4,
+        hidden: 1152,
+        depth: 28,
+        heads: 16,
+        mlp_ratio: 4,
+        classes: 1000,
+        learn_sigma: true,
+        time: TimeAxis::DataAtOne,
+    };
+    /// The public SiT-L/2.
+    pub const L_2: Self = Self {
+        hidden: 1024,
+        depth: 24,
+        ..Self::XL_2
+    };
+    /// The public SiT-B/2.
+    pub const B_2: Self = Self {
+        hidden: 768,
+        depth: 12,
+        heads: 12,
+        ..Self::XL_2
+    };
+
+    /// Tokens of an image.
+    pub fn tokens(&self) -> usize {
+        (self.input_size / self.patch).pow(2)
+    }
+
+    /// Floats of a patch.
+    pub fn patch_floats(&self) -> usize {
+        self.channels * self.patch * self.patch
+    }
+
+    /// Channels that the checkpoint predicts.
+    pub fn predicted_channels(&self) -> usize {
+        if self.learn_sigma {
+            2 * self.channels
+        } else {
+            self.channels
+        }
+    }
+
+    /// Name and shape of every tensor of a checkpoint, in the order in which they are asked for.
+    pub fn manifest(&self) -> Vec<(String, Vec<usize>)> {
+        let (d, wide, p) = (self.hidden, self.mlp_ratio * self.hidden, self.patch);
+        let mut tensors = Vec::new();
+        let mut add = |name: String, shape: &[usize]| {
+            tensors.push((format!("{name}.weight"), shape.to_vec()));
+            tensors.push((format!("{name}.bias"), shape[..1].to_vec()));
+        };
+        add("x_embedder.proj".into(), &[d, self.channels, p, p]);
+        add("t_embedder.mlp.0".into(), &[d, TIME_FEATURES]);
+        add("t_embedder.mlp.2".into(), &[d, d]);
+        for i in 0..self.depth {
+            add(format!("blocks.{i}.attn.qkv"), &[3 * d, d]);
+            add(format!("blocks.{i}.attn.proj"), &[d, d]);
+            add(format!("blocks.{i}.mlp.fc1"), &[wide, d]);
+            add(format!("blocks.{i}.mlp.fc2"), &[d, wide]);
+            add(format!("blocks.{i}.adaLN_modulation.1"), &[6 * d, d]);
+        }
+        add(
+            "final_layer.linear".into(),
+            &[self.predicted_channels() * p * p, d],
+        );
+        add("final_layer.adaLN_modulation.1".into(), &[2 * d, d]);
+        tensors.push((
+            "y_embedder.embedding_table.weight".into(),
+            vec![self.classes + 1, d],
+        ));
+        tensors.push(("pos_embed".into(), vec![1, self.tokens(), d]));
+        tensors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shapes as `SiT_models["SiT-XL/2"]().state_dict()` of github.com/willisma/SiT has them.
+    #[test]
+    fn the_manifest_of_xl_2_is_that_of_the_public_checkpoint() {
+        let manifest = SitConfig::XL_2.manifest();
+        let shape = |name: &str| {
+            let found = manifest.iter().find(|(n, _)| n == name);
+            found
+                .map(|(_, shape)| shape.as_slice())
+                .unwrap_or_else(|| panic!("{name}"))
+        };
+        assert_eq!(manifest.len(), 6 + 28 * 10 + 4 + 2);
+        assert_eq!(shape("x_embedder.proj.weight"), [1152, 4, 2, 2]);
+        assert_eq!(shape("t_embedder.mlp.0.weight"), [1152, 256]);
+        assert_eq!(shape("t_embedder.mlp.2.bias"), [1152]);
+        assert_eq!(shape("y_embedder.embedding_table.weight"), [1001, 1152]);
+        assert_eq!(shape("pos_embed"), [1, 256, 1152]);
+        assert_eq!(shape("blocks.27.attn.qkv.weight"), [3456, 1152]);
+        assert_eq!(shape("blocks.27.attn.proj.bias"), [1152]);
+        assert_eq!(shape("blocks.0.mlp.fc1.weight"), [4608, 1152]);
+        assert_eq!(shape("blocks.0.mlp.fc2.weight"), [1152, 4608]);
+        assert_eq!(shape("blocks.13.adaLN_modulation.1.weight"), [6912, 1152]);
+        assert_eq!(shape("final_layer.linear.weight"), [32, 1152]);
+        assert_eq!(shape("final_layer.adaLN_modulation.1.bias"), [2304]);
+        let parameters: usize = manifest
+            .iter()
+            .map(|(_, s)| s.iter().product::<usize>())
+            .sum();
+        assert_eq!(parameters, 675_424_544);
+    }
+}

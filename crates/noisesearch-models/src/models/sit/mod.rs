@@ -1,0 +1,287 @@
+//! SiT: a class-conditional transformer on patches with adaLN-zero modulation.
+//!
+//! Ma et al. 2024, arXiv 2401.08740, on the architecture of Peebles and Xie 2022,
+//! arXiv 2212.09748. A block, with `shift, scale, gate, …` from the time and the class:
+//!
+//! ```text
+//! x += gate1 * attention(layer_norm(x) * (1 + scale1) + shift1)
+//! x += gate2 * mlp(layer_norm(x) * (1 + scale2) + shift2)
+//! ```
+//!
+//! The prediction is always the flow velocity `noise - x0` at a level whose 1 is noise, however
+//! the checkpoint counts time ([`TimeAxis`]).
+
+mod block;
+mod config;
+mod patches;
+
+pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
+
+use crate::denoiser::{Encoded, Network};
+use crate::nn::activation::silu;
+use crate::nn::buffer::{Arena, Arenas};
+use crate::nn::embed::{SiluMlp, sinusoidal};
+use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
+use crate::nn::isa::Isa;
+use crate::nn::norm::{Affine, layer_norm_modulated};
+use block::{Block, LAYER_NORM_EPS};
+use candle_core::{Device, Result, Tensor};
+use noisesearch_core::level::Level;
+use rayon::prelude::*;
+
+/// A SiT with its weights packed for this processor.
+#[derive(Debug)]
+pub struct Sit {
+    config: SitConfig,
+    isa: Isa,
+    patch: PackedWeight,
+    time: SiluMlp,
+    /// `[classes + 1, hidden]`; the last row stands for no class.
+    class_table: Vec<f32>,
+    /// `[tokens, hidden]`.
+    positions: Vec<f32>,
+    blocks: Vec<Block>,
+    last_modulation: PackedWeight,
+    last: PackedWeight,
+    arenas: Arenas,
+}
+
+impl Sit {
+    /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
+    /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
+    pub fn load<E>(
+        config: SitConfig,
+        mut take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Self, E> {
+        let mut manifest = config.manifest().into_iter();
+        let mut next = || match manifest.next() {
+            Some((name, shape)) => take(&name, &shape).map(|floats| (floats, shape)),
+            None => unreachable!("the manifest holds every tensor that is asked for"),
+        };
+        let mut linear = || -> std::result::Result<_, E> {
+            let ((weight, shape), (bias, _)) = (next()?, next()?);
+            let inputs = shape[1..].iter().product();
+            Ok((weight, bias, inputs))
+        };
+        let mut packed = || linear().map(|(weight, bias, k)| pack(&weight, &bias, k));
+        let patch = packed()?;
+        let time = SiluMlp {
+            first: packed()?,
+            second: packed()?,
+        };
+        let blocks = (0..config.depth)
+            .map(|_| {
+                Ok(Block {
+                    qkv: packed()?,
+                    project: packed()?,
+                    widen: packed()?,
+                    narrow: packed()?,
+                    modulation: packed()?,
+                    heads: config.heads,
+                })
+            })
+            .collect::<std::result::Result<_, E>>()?;
+        let last = {
+            let (weight, bias, k) = linear()?;
+            patches::last_layer(&config, &weight, &bias, k)
+        };
+        let (weight, bias, k) = linear()?;
+        let last_modulation = pack(&weight, &bias, k);
+        let (class_table, _) = next()?;
+        let (positions, _) = next()?;
+        let (isa, arenas) = (Isa::best(), Arenas::default());
+        Ok(Self {
+            config,
+            isa,
+            patch,
+            time,
+            class_table,
+            positions,
+            blocks,
+            last_modulation,
+            last,
+            arenas,
+        })
+    }
+
+    /// The same network at another instruction level; results do not change.
+    pub fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &SitConfig {
+        &self.config
+    }
+
+    /// What a row is given: a class in `0..classes`, or none.
+    pub fn encode(&self, class: Option<u32>) -> Result<Encoded> {
+        let class = class.map_or(self.config.classes, |c| c as usize);
+        if class > self.config.classes {
+            candle_core::bail!(
+                "class {class} of a model with {} classes",
+                self.config.classes
+            )
+        }
+        Ok(Encoded {
+            tensors: vec![Tensor::new(class as f32, &Device::Cpu)?],
+        })
+    }
+
+    /// Class index of an encoding.
+    fn class_of(&self, row: &Encoded) -> Result<usize> {
+        let class = match row.tensors.first() {
+            Some(class) => class.to_scalar::<f32>()? as usize,
+            None => candle_core::bail!("a row of a class-conditional model has no class"),
+        };
+        if class > self.config.classes {
+            candle_core::bail!(
+                "class {class} of a model with {} classes",
+                self.config.classes
+            )
+        }
+        Ok(class)
+    }
+
+    /// Modulations of every block and of the last layer at one level.
+    fn modulate(&self, at: Level, classes: &[usize]) -> Modulations {
+        let d = self.config.hidden;
+        let t = match self.config.time {
+            TimeAxis::NoiseAtOne => at.get(),
+            TimeAxis::DataAtOne => 1.0 - at.get(),
+        };
+        let mut features = [0.0; TIME_FEATURES];
+        sinusoidal(t, &mut features);
+        let time = self.time.apply(self.isa, &features);
+        let mut condition: Vec<f32> = classes
+            .iter()
+            .flat_map(|&class| self.class_table[class * d..][..d].iter().zip(&time))
+            .map(|(class, time)| time + class)
+            .collect();
+        silu(self.isa, &mut condition);
+        let layers: Vec<&PackedWeight> = self
+            .blocks
+            .iter()
+            .map(|b| &b.modulation)
+            .chain([&self.last_modulation])
+            .collect();
+        let by_layer = layers
+            .par_iter()
+            .map(|layer| {
+                let mut out = vec![0.0; classes.len() * layer.outputs()];
+                layer.apply(
+                    self.isa,
+                    Windows::rows(&condition, d),
+                    &mut out,
+                    Epilogue::Store,
+                );
+                out
+            })
+            .collect();
+        Modulations {
+            by_layer,
+            classes: classes.len(),
+        }
+    }
+
+    /// One image `x: [c, h, w]` -> its prediction, in `parts` parts of tokens at once.
+    fn forward(&self, x: &[f32], modulations: &[&[f32]], parts: usize, out: &mut [f32]) {
+        let (isa, d, tokens) = (self.isa, self.config.hidden, self.config.tokens());
+        let mut state = self.arenas.with(|arena| {
+            let mut state = block::State::take(arena, tokens, d, parts);
+            let mut patches = arena.take(tokens * self.config.patch_floats());
+            patches::cut(&self.config, x, &mut patches);
+            let left = Windows::rows(&patches, self.config.patch_floats());
+            state.x.copy_from_slice(&self.positions);
+            self.patch.apply(isa, left, &mut state.x, Epilogue::Add);
+            arena.give(patches);
+            state
+        });
+        for (block, modulation) in self.blocks.iter().zip(modulations) {
+            block.apply(isa, &self.arenas, modulation, &mut state);
+        }
+        let last = modulations[self.blocks.len()];
+        self.arenas.with(|arena| {
+            self.finish(arena, last, &mut state, out);
+            state.give(arena);
+        });
+    }
+
+    /// The last layer and the way back from tokens to pixels.
+    fn finish(&self, arena: &mut Arena, modulation: &[f32], s: &mut block::State, out: &mut [f32]) {
+        let (shift, scale) = modulation.split_at(self.config.hidden);
+        let affine = Affine { scale, shift };
+        layer_norm_modulated(self.isa, &s.x, LAYER_NORM_EPS, affine, &mut s.h);
+        let mut patches = arena.take(self.config.tokens() * self.config.patch_floats());
+        let left = Windows::rows(&s.h, self.config.hidden);
+        self.last
+            .apply(self.isa, left, &mut patches, Epilogue::Store);
+        patches::join(&self.config, &patches, out);
+        arena.give(patches);
+        if self.config.time == TimeAxis::DataAtOne {
+            out.iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+}
+
+fn pack(weight: &[f32], bias: &[f32], inputs: usize) -> PackedWeight {
+    PackedWeight::new(weight, bias, bias.len(), inputs)
+}
+
+/// adaLN shifts, scales and gates for every distinct class of a batch.
+struct Modulations {
+    /// A layer's `[classes, outputs]`.
+    by_layer: Vec<Vec<f32>>,
+    classes: usize,
+}
+
+impl Modulations {
+    /// Every layer's modulation for one class.
+    fn of(&self, class: usize) -> Vec<&[f32]> {
+        let row = |layer: &'_ Vec<f32>| layer.len() / self.classes;
+        self.by_layer
+            .iter()
+            .map(|l| &l[class * row(l)..][..row(l)])
+            .collect()
+    }
+}
+
+/// Into how many parts each of `rows` images is cut so that all `threads` have work.
+fn parts(rows: usize, threads: usize) -> usize {
+    if rows.is_multiple_of(threads) || rows > 4 * threads {
+        1
+    } else {
+        threads
+    }
+}
+
+impl Network for Sit {
+    fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor> {
+        let size = self.config.input_size;
+        let (b, c, h, w) = x.dims4()?;
+        if [b, c, h, w] != [rows.len(), self.config.channels, size, size] {
+            let want = [rows.len(), self.config.channels, size, size];
+            candle_core::bail!("latents are {:?}, this SiT takes {want:?}", [b, c, h, w])
+        }
+        let classes = rows
+            .iter()
+            .map(|row| self.class_of(row))
+            .collect::<Result<Vec<_>>>()?;
+        let mut distinct = classes.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let modulations = self.modulate(at, &distinct);
+        let by_class: Vec<_> = (0..distinct.len()).map(|i| modulations.of(i)).collect();
+        let parts = parts(b, rayon::current_num_threads());
+        let x = x.flatten_all()?.to_vec1::<f32>()?;
+        let mut out = vec![0.0; x.len()];
+        let images = x
+            .par_chunks_exact(c * h * w)
+            .zip(out.par_chunks_exact_mut(c * h * w));
+        images.zip(&classes).for_each(|((x, out), class)| {
+            let row = distinct.binary_search(class).unwrap_or_default();
+            self.forward(x, &by_class[row], parts, out);
+        });
+        Tensor::from_vec(out, (b, c, h, w), &Device::Cpu)
+    }
+}

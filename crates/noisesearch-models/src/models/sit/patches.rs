@@ -1,0 +1,64 @@
+//! From pixels to patches and back.
+
+use super::config::SitConfig;
+use crate::nn::gemm::PackedWeight;
+
+/// `x: [c, h, w]` -> `[tokens, c * patch * patch]`, a patch being `[c, dy, dx]` as a convolution's
+/// weight is.
+pub(super) fn cut(config: &SitConfig, x: &[f32], patches: &mut [f32]) {
+    for_lines(config, config.patch, |token, (c, dy), pixel| {
+        let at = token * config.patch_floats() + (c * config.patch + dy) * config.patch;
+        patches[at..at + config.patch].copy_from_slice(&x[pixel..pixel + config.patch]);
+    });
+}
+
+/// `[tokens, dy, dx, c]` -> `x: [c, h, w]`.
+pub(super) fn join(config: &SitConfig, patches: &[f32], x: &mut [f32]) {
+    for_lines(config, config.patch, |token, (c, dy), pixel| {
+        let at = token * config.patch_floats() + dy * config.patch * config.channels + c;
+        let line = patches[at..].iter().step_by(config.channels);
+        x[pixel..pixel + config.patch]
+            .iter_mut()
+            .zip(line)
+            .for_each(|(x, &p)| *x = p);
+    });
+}
+
+/// Calls `visit(token, (channel, dy), first pixel)` for every line of every patch.
+fn for_lines(
+    config: &SitConfig,
+    patch: usize,
+    mut visit: impl FnMut(usize, (usize, usize), usize),
+) {
+    let (size, across) = (config.input_size, config.input_size / patch);
+    for c in 0..config.channels {
+        for y in 0..size {
+            for column in 0..across {
+                let token = y / patch * across + column;
+                visit(
+                    token,
+                    (c, y % patch),
+                    (c * size + y) * size + column * patch,
+                );
+            }
+        }
+    }
+}
+
+/// Packs the last layer, whose outputs are `[dy, dx, predicted channels]`, without the channels
+/// that are not used.
+pub(super) fn last_layer(
+    config: &SitConfig,
+    weight: &[f32],
+    bias: &[f32],
+    inputs: usize,
+) -> PackedWeight {
+    let used = |output: &usize| output % config.predicted_channels() < config.channels;
+    let kept: Vec<usize> = (0..bias.len()).filter(used).collect();
+    let weight: Vec<f32> = kept
+        .iter()
+        .flat_map(|&o| weight[o * inputs..][..inputs].iter().copied())
+        .collect();
+    let bias: Vec<f32> = kept.iter().map(|&o| bias[o]).collect();
+    PackedWeight::new(&weight, &bias, bias.len(), inputs)
+}
