@@ -44,7 +44,7 @@ fn entry(dice: &mut Dice, first: u64, jobs: u64) -> Entry {
             1 => Outcome::Failed(Failure::Worker {
                 reason: "J*J\n\u{1f}".to_owned(),
             }),
-            _ => Outcome::Scored(Scores::new(vec![finite(dice)]).unwrap()),
+            _ => Outcome::Scored(Scores::new(vec![dice.below(1000) as f64 / 7.0]).unwrap()),
         },
     });
     Entry {
@@ -91,8 +91,18 @@ fn starts(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn what_is_appended_is_read_back_to_the_bit() {
-    let (entries, bytes) = written(500, 3);
-    let snapshot = read(&bytes).unwrap();
+    let (disk, mut dice) = (SimDisk::new(0), Dice::new(1));
+    let process = disk.process();
+    let mut opened = Journal::create(&process, &fingerprint(3)).unwrap();
+    let mut entries = Vec::new();
+    for job in 0..2000 {
+        let mut entry = entry(&mut dice, job, 1);
+        let values = vec![finite(&mut dice), dice.word() as f64 / 7e19, -0.0];
+        entry.told[0].outcome = Outcome::Scored(Scores::new(values).unwrap());
+        opened.journal.append(&entry).unwrap();
+        entries.push(entry);
+    }
+    let snapshot = journal::read(&process).unwrap();
     assert_eq!(
         (snapshot.notice, &snapshot.fingerprint),
         (None, &fingerprint(3))
@@ -100,8 +110,8 @@ fn what_is_appended_is_read_back_to_the_bit() {
     assert_eq!(snapshot.entries, entries);
     let bits = |entries: &[Entry]| -> Vec<u64> {
         let told = entries.iter().flat_map(|entry| &entry.told);
-        let scores = told.filter_map(|told| told.outcome.scores());
-        scores.map(|scores| scores.values()[0].to_bits()).collect()
+        let scores = told.flat_map(|told| told.outcome.scores().unwrap().values());
+        scores.map(|score| score.to_bits()).collect()
     };
     assert_eq!(bits(&snapshot.entries), bits(&entries));
 }
@@ -109,11 +119,12 @@ fn what_is_appended_is_read_back_to_the_bit() {
 /// R3: after a cut anywhere the whole lines survive, and what is appended then is read back.
 #[test]
 fn every_cut_keeps_the_whole_lines() {
-    let (entries, bytes) = written(120, 3);
-    assert!(entries.iter().map(|entry| entry.told.len()).sum::<usize>() > 200);
+    let (entries, bytes) = written(50, 8);
+    assert!(entries.iter().map(|entry| entry.told.len()).sum::<usize>() >= 200);
     let starts = starts(&bytes);
     let mut dice = Dice::new(9);
     let more = [1, 2, 3].map(|first| entry(&mut dice, first, 1));
+    let mut verified = Vec::new();
     for cut in 0..bytes.len() {
         let disk = disk_with(&bytes[..cut]);
         let process = disk.process();
@@ -138,16 +149,21 @@ fn every_cut_keeps_the_whole_lines() {
         );
         more.iter()
             .for_each(|entry| opened.journal.append(entry).unwrap());
-        let again = journal::read(&process).unwrap();
-        assert_eq!(again.entries, [&entries[..whole - 1], &more].concat());
-        assert_eq!((again.notice, again.head), (None, opened.journal.head()));
+        let content = disk.content(JOURNAL).unwrap();
+        if content != verified {
+            let again = journal::read(&process).unwrap();
+            assert_eq!(again.entries, [&entries[..whole - 1], &more].concat());
+            assert_eq!((again.notice, again.head), (None, opened.journal.head()));
+            verified = content;
+        }
     }
 }
 
 /// R4: a flipped bit is named by line and byte; in the last line it costs that line only.
 #[test]
 fn every_flipped_bit_shows() {
-    let (entries, bytes) = written(64, 1);
+    let (entries, bytes) = written(22, 5);
+    assert!(entries.iter().map(|entry| entry.told.len()).sum::<usize>() >= 64);
     let starts = starts(&bytes);
     let last = starts.len() - 2;
     for at in 0..bytes.len() {

@@ -37,7 +37,7 @@ impl Fingerprint {
     }
 
     /// The first difference, by field name; `self` is the journal's.
-    pub(super) fn difference(&self, here: &Self) -> Option<Difference> {
+    pub fn difference(&self, here: &Self) -> Option<Difference> {
         let names: std::collections::BTreeSet<_> = self.0.keys().chain(here.0.keys()).collect();
         names
             .into_iter()

@@ -17,9 +17,23 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head([u8; 8]);
 
+impl Head {
+    fn digits(self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        digits
+    }
+}
+
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = self.digits();
+        digits
+            .iter()
+            .try_for_each(|&digit| write!(f, "{}", char::from(digit)))
     }
 }
 
@@ -43,7 +57,8 @@ pub(super) struct Contents {
 /// The line after `before`, and its checksum.
 pub(super) fn write(before: Head, json: &[u8]) -> Result<(Vec<u8>, Head), JournalError> {
     let head = chain(before, json);
-    let mut line = format!("{head} ").into_bytes();
+    let mut line = head.digits().to_vec();
+    line.push(b' ');
     line.extend(json);
     line.push(b'\n');
     if line.len() > JOURNAL_LINE_MAX {
@@ -114,7 +129,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         let head = chain(self.head, json);
-        if end >= JOURNAL_LINE_MAX || digits != head.to_string().as_bytes() {
+        if end >= JOURNAL_LINE_MAX || digits != head.digits() {
             return Ok(None);
         }
         let value = serde_json::from_slice(json).map_err(|source| JournalError::Unreadable {
