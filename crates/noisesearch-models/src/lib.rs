@@ -1,11 +1,16 @@
 //! What makes an image: paths, solvers, guidance and the model families.
 
+pub mod decode;
 pub mod denoiser;
 pub mod guidance;
+pub mod lab;
+pub mod limits;
 pub mod models;
 pub mod nn;
 pub mod path;
 pub mod prediction;
+pub mod replay;
 pub mod schedule;
 pub mod solver;
 pub mod task;
+pub mod weights;

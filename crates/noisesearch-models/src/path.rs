@@ -97,10 +97,10 @@ impl NoisePath {
     /// trained with indices `0..T` is told `T level - 1`, and level 1 is its noisiest index,
     /// where a little signal is left (`alpha` is 0.068 for Stable Diffusion).
     pub fn vp(betas: Betas) -> Result<Self, PathError> {
-        if let Betas::Linear { start, end } | Betas::ScaledLinear { start, end } = betas {
-            if !(start > 0.0 && start <= end && end < 1.0) {
-                return Err(PathError { start, end });
-            }
+        if let Betas::Linear { start, end } | Betas::ScaledLinear { start, end } = betas
+            && !(start > 0.0 && start <= end && end < 1.0)
+        {
+            return Err(PathError { start, end });
         }
         let mut sum = 0.0;
         let steps = (0..VP_STEPS).map(|k| {
