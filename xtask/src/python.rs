@@ -44,5 +44,6 @@ pub fn train() -> Result<()> {
 
 /// Measures what the model cards say of the scenes model.
 pub fn card() -> Result<()> {
-    run("cargo", "run --release -p noisesearch --example lab_card")
+    run("cargo", "build --release --workspace --bins")?;
+    run("python3", "lab/card.py")
 }
