@@ -1,3 +1,6 @@
 //! What judges a sample: one verifier, one file.
 
+pub mod conformance;
+pub mod glyphs;
+pub mod scenes;
 pub mod verifier;
