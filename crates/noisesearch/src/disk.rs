@@ -20,6 +20,8 @@ use std::time::Duration;
 const LOCK: &str = "lock";
 /// How often, and with which pause, a loser waits for the winner to have written its name.
 const HOLDER_READS: u32 = 20;
+/// Runs of one name, which holds the second.
+const NAMES_MAX: u32 = 1000;
 const HOLDER_PAUSE: Duration = Duration::from_millis(5);
 
 /// A directory on a POSIX file system.
@@ -39,6 +41,18 @@ impl Directory {
             lock,
             open,
         }
+    }
+
+    /// The directory, made with those above it where they are missing.
+    pub fn ensure(path: &Path) -> Result<Self, DiskError> {
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
+        let name = path.display().to_string();
+        made.map_err(|source| DiskError::Io {
+            action: Action::Write,
+            name,
+            source,
+        })?;
+        Ok(Self::new(path))
     }
 
     /// Makes the directory and those above it, durably.
@@ -83,6 +97,36 @@ impl Directory {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Gives the directory `from` inside this one the name `to`, or `to-2` and so on where that
+    /// is taken; durably. Returns the name.
+    pub fn rename_new(&self, from: &str, to: &str) -> Result<String, DiskError> {
+        let names = (1..=NAMES_MAX).map(|n| {
+            if n == 1 {
+                to.to_owned()
+            } else {
+                format!("{to}-{n}")
+            }
+        });
+        for name in names {
+            match std::fs::rename(self.path.join(from), self.path.join(&name)) {
+                // Only an empty directory would be replaced, and a run is never empty.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(error) => return Err(self.error(Action::Rename, &name, error, 0)),
+                Ok(()) => {
+                    let synced = File::open(&self.path).and_then(|dir| dir.sync_all());
+                    synced.map_err(|error| self.error(Action::Sync, &name, error, 0))?;
+                    return Ok(name);
+                }
+            }
+        }
+        Err(self.error(Action::Rename, to, io::ErrorKind::AlreadyExists.into(), 0))
+    }
+
+    /// As [`Disk::replace`], but not durable: for files that can be made again.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        self.write_whole(name, bytes, false)
+    }
+
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, name: &str) -> Result<(), DiskError> {
         match std::fs::remove_file(self.path.join(name)) {
@@ -91,6 +135,32 @@ impl Directory {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Writes a temporary file and renames it over `name`.
+    fn write_whole(&self, name: &str, bytes: &[u8], sync: bool) -> Result<(), DiskError> {
+        let temporary = Self::temporary(name, std::process::id());
+        let failed = |action| move |source| self.error(action, name, source, bytes.len());
+        let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let write = || {
+            self.remove(&temporary)?;
+            let mut file = self
+                .open(&temporary, create)
+                .map_err(failed(Action::Write))?;
+            file.write_all(bytes).map_err(failed(Action::Write))?;
+            if sync {
+                file.sync_all().map_err(failed(Action::Sync))?;
+            }
+            let (from, to) = (self.path.join(&temporary), self.path.join(name));
+            std::fs::rename(from, to).map_err(failed(Action::Rename))
+        };
+        let written = write();
+        if written.is_err() {
+            // The first error is the one to report; the sweep takes what stays.
+            drop(self.remove(&temporary));
+        }
+        self.appending().remove(name);
+        written
     }
 
     fn error(&self, action: Action, name: &str, source: io::Error, needed: usize) -> DiskError {
@@ -233,28 +303,9 @@ impl Disk for Directory {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
-        let temporary = Self::temporary(name, std::process::id());
-        let failed = |action| move |source| self.error(action, name, source, bytes.len());
-        let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let written = self
-            .remove(&temporary)
-            .and_then(|()| self.open(&temporary, create).map_err(failed(Action::Write)))
-            .and_then(|mut file| {
-                file.write_all(bytes).map_err(failed(Action::Write))?;
-                file.sync_all().map_err(failed(Action::Sync))
-            })
-            .and_then(|()| {
-                let (from, to) = (self.path.join(&temporary), self.path.join(name));
-                std::fs::rename(from, to).map_err(failed(Action::Rename))
-            });
-        if written.is_err() {
-            // The first error is the one to report; the sweep takes what stays.
-            drop(self.remove(&temporary));
-        }
-        written?;
-        self.appending().remove(name);
+        self.write_whole(name, bytes, true)?;
         let directory = File::open(&self.path).and_then(|dir| dir.sync_all());
-        directory.map_err(failed(Action::Sync))
+        directory.map_err(|source| self.error(Action::Sync, name, source, 0))
     }
 }
 

@@ -4,7 +4,10 @@ use crate::limits::FREE_BYTES_MIN;
 use crate::picture::PictureError;
 use crate::registry::OpenError;
 use crate::spec::SpecError;
+use noisesearch_core::disk::DiskError;
+use noisesearch_core::journal::JournalError;
 use noisesearch_models::denoiser::TaskError;
+use noisesearch_models::replay::ReplayError;
 use std::path::PathBuf;
 
 /// What can go wrong with a run.
@@ -20,18 +23,43 @@ pub enum Error {
     /// Weights that cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The model could not make a recipe.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// A tensor operation failed.
     #[error("the model failed: {0}")]
     Tensor(#[from] candle_core::Error),
-    /// A file operation failed.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// The verb.
-        action: &'static str,
-        /// The file or directory.
+    /// The disk failed.
+    #[error("{}: {source}", run.display())]
+    Disk {
+        /// The run directory.
+        run: PathBuf,
+        /// Why.
+        source: DiskError,
+    },
+    /// The journal cannot be used, or the disk below it failed.
+    #[error("{}: {source}", run.display())]
+    Journal {
+        /// The run directory.
+        run: PathBuf,
+        /// Why.
+        source: JournalError,
+    },
+    /// The journal does not fit the search, or a fault of the program.
+    #[error("{}: {problem}", run.display())]
+    Diverged {
+        /// The run directory.
+        run: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A file of the run that cannot be read as what it is.
+    #[error("{} is not readable: {problem}", path.display())]
+    Unreadable {
+        /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        problem: String,
     },
     /// A picture that cannot be written or read.
     #[error("{}: {source}", path.display())]
@@ -60,14 +88,6 @@ pub enum Error {
         /// The file that is not there.
         missing: &'static str,
     },
-    /// Another process works on this run.
-    #[error("{} is in use by {holder}; wait for it or stop it", path.display())]
-    Locked {
-        /// The run directory.
-        path: PathBuf,
-        /// Who holds the lock.
-        holder: String,
-    },
 }
 
 /// What a program should make of an [`Error`]; the exit codes of the command line.
@@ -90,9 +110,29 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Spec(_) | Self::NotARun { .. } => ErrorKind::Usage,
-            Self::Task(_) | Self::Open(_) => ErrorKind::Refused,
-            Self::Tensor(_) | Self::Picture { .. } | Self::Locked { .. } => ErrorKind::Failed,
-            Self::Io { .. } | Self::DiskFull { .. } => ErrorKind::Resumable,
+            Self::Task(_) | Self::Open(_) | Self::Unreadable { .. } => ErrorKind::Refused,
+            Self::Replay(_) | Self::Tensor(_) | Self::Picture { .. } | Self::Diverged { .. } => {
+                ErrorKind::Failed
+            }
+            Self::DiskFull { .. } => ErrorKind::Resumable,
+            Self::Disk { source, .. } => disk_kind(source),
+            Self::Journal { source, .. } => match source {
+                JournalError::Disk(source) => disk_kind(source),
+                JournalError::Damaged { .. } => ErrorKind::Damaged,
+                JournalError::Exists | JournalError::Missing => ErrorKind::Usage,
+                JournalError::Failed => ErrorKind::Resumable,
+                JournalError::Full { .. } => ErrorKind::Failed,
+                _ => ErrorKind::Refused,
+            },
         }
+    }
+}
+
+/// A run stops at the first failure of its disk and can go on from what is safe.
+fn disk_kind(error: &DiskError) -> ErrorKind {
+    match error {
+        DiskError::Locked { .. } => ErrorKind::Failed,
+        DiskError::TooLarge { .. } => ErrorKind::Refused,
+        _ => ErrorKind::Resumable,
     }
 }

@@ -5,16 +5,31 @@
 //! Spec -> check -> Checked -> run -> runs/<utc>-<name>-<hash8>/ -> resume, verify, report
 //! ```
 
+mod cache;
+mod chart;
 pub mod disk;
+pub mod engine;
 mod error;
 mod font;
+mod gallery;
 mod grid;
+mod html;
 pub mod limits;
+mod meter;
 pub mod observe;
 pub mod picture;
+pub mod record;
 pub mod registry;
+mod report;
+mod run;
+pub mod rundir;
+mod session;
 pub mod spec;
 mod spec_search;
 pub mod summary;
+mod verify;
 
 pub use error::{Error, ErrorKind};
+pub use report::report;
+pub use run::{resume, run};
+pub use verify::{Mismatch, Verification, verify};

@@ -16,7 +16,10 @@ pub const GUIDANCE_MAX: f32 = 100.0;
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of states that the prefix cache may hold.
-pub const CACHE_BYTES_MAX: usize = 256 << 20;
+pub const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of an image file of a run that is read back: the largest picture, uncompressed.
+pub const IMAGE_BYTES_MAX: u64 = 64 << 20;
 
 /// Free bytes on the disk before a run starts: a journal line is a few hundred bytes and an image
 /// some thousands, so a run that begins does not end for lack of space.

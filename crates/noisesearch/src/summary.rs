@@ -3,7 +3,7 @@
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::recipe::{Recipe, RecipeId};
 use noisesearch_core::search::StopReason;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -19,12 +19,16 @@ pub struct Summary {
     pub best: Option<Shown>,
     /// What the model gives without search: the first noise at the final steps.
     pub baseline: Option<Shown>,
+    /// The best candidates, best first, as the search scored them; at most `count`.
+    pub kept: Vec<Shown>,
     /// What the algorithm asked for.
     pub billed: Column,
     /// What really ran, in all sessions: recomputation and the baseline included.
     pub spent: Column,
     /// Wall-clock seconds of all sessions.
     pub seconds: f64,
+    /// Checksum of the whole journal, in hexadecimal; two people may compare.
+    pub journal: String,
 }
 
 /// One image and what is known about it.
@@ -34,7 +38,7 @@ pub struct Shown {
     /// BLAKE3 of the recipe.
     pub id: RecipeId,
     /// How to make it, in the human form.
-    #[serde(serialize_with = "display", deserialize_with = "parse")]
+    #[serde(with = "as_text")]
     pub recipe: Recipe,
     /// Score by verifier; empty when it failed.
     pub scores: BTreeMap<String, f64>,
@@ -67,11 +71,17 @@ impl From<Ledger> for Column {
     }
 }
 
-fn display<S: Serializer>(recipe: &Recipe, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(recipe)
-}
+/// A recipe in its human form.
+pub(crate) mod as_text {
+    use noisesearch_core::recipe::Recipe;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
 
-fn parse<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+    pub fn serialize<S: Serializer>(recipe: &Recipe, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(recipe)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Recipe, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }

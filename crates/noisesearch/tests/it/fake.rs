@@ -1,5 +1,4 @@
 //! A whole model in a few lines: an analytic denoiser of 1x8x8 pictures and three verifiers.
-#![allow(dead_code)] // Every test binary uses its own part of this module.
 
 use candle_core::{Result, Tensor};
 use noisesearch::registry::{Defaults, Model, ModelEntry, Open, Registry, TaskKind, VerifierEntry};

@@ -1,8 +1,6 @@
 //! Specs: defaults, the TOML form, and a table of refusals.
 
-mod fake;
-
-use fake::registry;
+use crate::fake::registry;
 use noisesearch::spec::{Spec, SpecError};
 
 fn spec(toml: &str) -> Spec {

@@ -1,0 +1,369 @@
+//! Runs: begin one, go on with one.
+
+use crate::engine::{Engine, Made};
+use crate::error::Error;
+use crate::gallery::Gallery;
+use crate::observe::Control;
+use crate::record::Recorder;
+use crate::registry::Registry;
+use crate::report;
+use crate::rundir::{BASELINE, BEST, RunDir, SUMMARY};
+use crate::session::Session;
+use crate::spec::Checked;
+use crate::summary::{Shown, Summary};
+use noisesearch_core::drive::{DriveError, Rules, Verdict, drive};
+use noisesearch_core::job::{JobId, Outcome, Scores, View};
+use noisesearch_core::journal::{Fingerprint, Journal, JournalError, Opened};
+use noisesearch_core::ledger::Ledger;
+use noisesearch_core::level::Level;
+use noisesearch_core::noise::{NOISE_VERSION, candidate_root};
+use noisesearch_core::objective::Objective;
+use noisesearch_core::recipe::{Move, RECIPE_VERSION, Recipe};
+use noisesearch_core::search::{Search, StopReason};
+use std::path::Path;
+use std::time::Instant;
+
+/// Changes whenever this crate would make another result from the same spec and weights.
+const ENGINE_VERSION: u32 = 1;
+/// The arithmetic that results are made with.
+const BACKEND: &str = "cpu-f32-v1";
+
+/// Begins a run in a new directory below `out` and works until it ends or is stopped. The model
+/// is opened and asked before anything is written.
+pub fn run(
+    registry: &Registry,
+    spec: &Checked,
+    out: &Path,
+    control: Control,
+) -> Result<Summary, Error> {
+    let began = Instant::now();
+    let engine = Engine::open(registry, spec)?;
+    let run = RunDir::create(out, spec)?;
+    let fingerprint = fingerprint(spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let opened = Journal::create(&run.files, &fingerprint);
+    let opened = opened.map_err(|source| journal_error(&run, source))?;
+    Work {
+        spec,
+        engine,
+        run: &run,
+        fingerprint,
+        began,
+    }
+    .go(opened, control)
+}
+
+/// Goes on with the run in `dir`, or makes its report again when it has ended.
+///
+/// # Errors
+/// When somebody else works on it, when its journal is damaged, and when the program, the
+/// weights or the spec are not those that began it.
+pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summary, Error> {
+    let began = Instant::now();
+    let (run, spec) = RunDir::open(dir, registry)?;
+    let engine = Engine::open(registry, &spec)?;
+    let fingerprint = fingerprint(&spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let opened = match Journal::open(&run.files, &fingerprint) {
+        // Stopped between its first file and its journal.
+        Err(JournalError::Missing) => Journal::create(&run.files, &fingerprint),
+        other => other,
+    };
+    let opened = opened.map_err(|source| journal_error(&run, source))?;
+    if let Some(notice) = &opened.notice {
+        control.observer.note(&notice.to_string());
+    }
+    Work {
+        spec: &spec,
+        engine,
+        run: &run,
+        fingerprint,
+        began,
+    }
+    .go(opened, control)
+}
+
+/// Everything that decides a run's results.
+pub(crate) fn fingerprint(spec: &Checked, engine: &Engine) -> Result<Fingerprint, JournalError> {
+    let mut print = Fingerprint::default();
+    let mut set = |name: &str, value: serde_json::Value| print.set(name, value);
+    let verifiers: serde_json::Map<_, _> = engine
+        .verifiers()
+        .into_iter()
+        .map(|id| {
+            let value = serde_json::json!({"weights": id.weights, "version": id.version});
+            (id.name.clone(), value)
+        })
+        .collect();
+    let spec = serde_json::to_value(spec.to_spec()).map_err(JournalError::Unwritable)?;
+    set("spec", spec)
+        .and_then(|()| set("weights", engine.weights().into()))
+        .and_then(|()| set("verifiers", verifiers.into()))
+        .and_then(|()| set("noise", NOISE_VERSION.into()))
+        .and_then(|()| set("recipe", RECIPE_VERSION.into()))
+        .and_then(|()| set("backend", BACKEND.into()))
+        .and_then(|()| set("engine", ENGINE_VERSION.into()))
+        .map_err(JournalError::Unwritable)?;
+    Ok(print)
+}
+
+/// The first plain noise at the final steps: what the model gives without search.
+pub(crate) fn baseline(spec: &Checked) -> Recipe {
+    let moves = vec![Move::Denoise {
+        to: Level::CLEAN,
+        steps: spec.steps,
+    }];
+    Recipe {
+        root: candidate_root(spec.seed, 0),
+        moves,
+    }
+}
+
+pub(crate) fn journal_error(run: &RunDir, source: JournalError) -> Error {
+    Error::Journal {
+        run: run.files.path().to_owned(),
+        source,
+    }
+}
+
+/// One process's part of a run.
+struct Work<'a> {
+    spec: &'a Checked,
+    engine: Engine,
+    run: &'a RunDir,
+    fingerprint: Fingerprint,
+    began: Instant,
+}
+
+/// The answer and how it came about.
+struct Answer {
+    shown: Option<Shown>,
+    billed: Ledger,
+    spent: Ledger,
+}
+
+impl Work<'_> {
+    fn go(mut self, opened: Opened, mut control: Control) -> Result<Summary, Error> {
+        let terms = self.spec.terms()?;
+        let mut search = self
+            .spec
+            .search
+            .build(&terms)
+            .map_err(crate::spec::SpecError::from)?;
+        let rules = Rules {
+            budget: self.spec.budget,
+            room: self.spec.batch,
+            verifiers: self.spec.scored().len(),
+            passes_per_nfe: self.engine.passes_per_nfe(),
+        };
+        let forget = !matches!(self.spec.objective, Objective::MeanRank(_));
+        let recorder = || Recorder {
+            spec: self.spec,
+            fingerprint: &self.fingerprint,
+        };
+        let gallery = Gallery::new(self.run, recorder(), forget);
+        let mut session =
+            Session::new(self.spec, &mut self.engine, self.run, gallery, &mut control);
+        session.began = self.began;
+        let baseline = prepare(&mut session, &recorder(), &*search)?;
+        let verdict = drive(&mut *search, opened, rules, &mut session)
+            .map_err(|error| drive_error(self.run, error))?;
+        session.start();
+        let finalists = search.finalists(self.spec.count);
+        let kept = keep(&mut session, &recorder(), &finalists)?;
+        let mut answer = answer(&mut session, &recorder(), &kept, &verdict)?;
+        answer.spent += std::mem::take(&mut session.unreported);
+        let elapsed = session.began.elapsed().as_secs_f64();
+        let summary = Summary {
+            run: self.run.files.path().to_owned(),
+            stop: verdict.stop,
+            best: answer.shown,
+            baseline,
+            kept,
+            billed: answer.billed.into(),
+            spent: answer.spent.into(),
+            seconds: verdict.spent.seconds.max(elapsed),
+            journal: verdict.head.to_string(),
+        };
+        report::write(self.run, self.spec, &summary)?;
+        let json = serde_json::to_vec_pretty(&summary).map_err(JournalError::Unwritable);
+        let json = json.map_err(|source| journal_error(self.run, source))?;
+        self.run.write(SUMMARY, &json)?;
+        Ok(summary)
+    }
+}
+
+fn drive_error(run: &RunDir, error: DriveError<Error>) -> Error {
+    match error {
+        DriveError::World(error) => error,
+        DriveError::Journal(source) => journal_error(run, source),
+        other => Error::Diverged {
+            run: run.files.path().to_owned(),
+            problem: other.to_string(),
+        },
+    }
+}
+
+/// Makes the baseline, or finds it where an earlier process put it. Its cost is spent, not
+/// billed: as search when it is the first candidate anyway, else as final generation.
+fn prepare(
+    session: &mut Session,
+    recorder: &Recorder,
+    search: &dyn Search,
+) -> Result<Option<Shown>, Error> {
+    let recipe = baseline(recorder.spec);
+    let run = session.run;
+    let names = recorder.spec.scored();
+    if let Some((picture, record)) = run.image(BASELINE)? {
+        let mine = record.recipe == recipe && record.fingerprint == *recorder.fingerprint;
+        if let Some(scores) = record.scores(&names).filter(|_| mine) {
+            let shown = shown(recorder, &recipe, &scores, run.path(BASELINE));
+            let made = Made {
+                result: Ok(Outcome::Scored(scores)),
+                picture: Some(picture),
+            };
+            session.baseline = Some((recipe, made));
+            return Ok(Some(shown));
+        }
+    }
+    let (mut made, mut spent) = session.make(&[(&recipe, View::Final)])?;
+    if search.baseline().is_none() || recorder.spec.steps != recorder.spec.search_steps {
+        (spent.search_nfe, spent.final_nfe) = (0, spent.search_nfe);
+    }
+    session.unreported += spent;
+    let Some(made) = made.pop() else {
+        return Ok(None);
+    };
+    let scored = match (&made.result, &made.picture) {
+        (Ok(Outcome::Scored(scores)), Some(picture)) => Some((scores, picture)),
+        _ => None,
+    };
+    let shown = match scored {
+        Some((scores, picture)) => {
+            save(run, BASELINE, recorder.png(picture, None, &recipe, scores))?;
+            session.control.observer.image(&run.path(BASELINE));
+            Some(shown(recorder, &recipe, scores, run.path(BASELINE)))
+        }
+        None => None,
+    };
+    session.baseline = Some((recipe, made));
+    Ok(shown)
+}
+
+/// Makes sure that every finalist has its image and shows them, best first.
+fn keep(
+    session: &mut Session,
+    recorder: &Recorder,
+    finalists: &[JobId],
+) -> Result<Vec<Shown>, Error> {
+    let mut changed = session.gallery.settle(finalists)?;
+    let missing = session.gallery.missing(finalists);
+    let recipes: Vec<(JobId, Recipe)> = missing
+        .into_iter()
+        .filter_map(|job| Some((job, session.gallery.get(job)?.recipe.clone())))
+        .collect();
+    let wanted: Vec<_> = recipes
+        .iter()
+        .map(|(_, recipe)| (recipe, View::Final))
+        .collect();
+    if !wanted.is_empty() {
+        let (made, spent) = session.make(&wanted)?;
+        session.unreported += spent;
+        for ((job, _), made) in recipes.iter().zip(made) {
+            if let Some(picture) = made.picture {
+                session.gallery.restore(*job, picture);
+            }
+        }
+        changed |= session.gallery.settle(finalists)?;
+    }
+    if changed {
+        session.control.observer.image(&session.run.path(BEST));
+    }
+    let show = |&job: &JobId| {
+        let candidate = session.gallery.get(job)?;
+        let image = session.run.image_path(job);
+        Some(shown(recorder, &candidate.recipe, &candidate.scores, image))
+    };
+    Ok(finalists.iter().filter_map(show).collect())
+}
+
+/// The answer: the best candidate, made again with the final steps where those differ.
+fn answer(
+    session: &mut Session,
+    recorder: &Recorder,
+    kept: &[Shown],
+    verdict: &Verdict,
+) -> Result<Answer, Error> {
+    let (mut billed, mut spent) = (verdict.billed, verdict.spent);
+    let run = session.run;
+    let Some(best) = kept.first() else {
+        return Ok(Answer {
+            shown: None,
+            billed,
+            spent,
+        });
+    };
+    let best = Shown {
+        image: run.path(BEST),
+        ..best.clone()
+    };
+    let again = recorder.spec.terms()?.remake(&best.recipe);
+    let Some((recipe, nfe)) = again.filter(|_| verdict.stop != StopReason::Cancelled) else {
+        return Ok(Answer {
+            shown: Some(best),
+            billed,
+            spent,
+        });
+    };
+    let (mut made, cost) = session.make(&[(&recipe, View::Final)])?;
+    billed.final_nfe += nfe;
+    billed.passes += nfe * session.engine.passes_per_nfe();
+    billed.verifier_calls += recorder.spec.scored().len() as u64;
+    spent += Ledger {
+        search_nfe: 0,
+        final_nfe: cost.search_nfe,
+        ..cost
+    };
+    let made = made.pop();
+    let shown = match made.as_ref().map(|made| (&made.result, &made.picture)) {
+        Some((Ok(Outcome::Scored(scores)), Some(picture))) => {
+            save(run, BEST, recorder.png(picture, None, &recipe, scores))?;
+            session.control.observer.image(&run.path(BEST));
+            shown(recorder, &recipe, scores, run.path(BEST))
+        }
+        _ => {
+            let text = "the winner failed at the final steps; it is shown as the search saw it";
+            session.control.observer.note(text);
+            best
+        }
+    };
+    Ok(Answer {
+        shown: Some(shown),
+        billed,
+        spent,
+    })
+}
+
+fn shown(
+    recorder: &Recorder,
+    recipe: &Recipe,
+    scores: &Scores,
+    image: std::path::PathBuf,
+) -> Shown {
+    Shown {
+        id: recipe.id(),
+        recipe: recipe.clone(),
+        scores: recorder.named(scores),
+        image,
+    }
+}
+
+fn save(
+    run: &RunDir,
+    name: &str,
+    png: Result<Vec<u8>, crate::picture::PictureError>,
+) -> Result<(), Error> {
+    let png = png.map_err(|source| Error::Picture {
+        path: run.path(name),
+        source,
+    })?;
+    run.write(name, &png)
+}

@@ -1,0 +1,7 @@
+//! The crate from outside, on a whole model in a few lines.
+
+mod batching;
+mod fake;
+mod runs;
+mod spec;
+mod survival;

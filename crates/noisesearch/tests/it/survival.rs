@@ -1,0 +1,232 @@
+//! Stopping, resuming, racing and damage, on a real disk.
+
+use crate::fake::{Counts, registry, registry_counting};
+use crate::runs::{SPECS, StopAfter, checked, go, go_on, scratch};
+use noisesearch::observe::Control;
+use noisesearch::summary::Summary;
+use noisesearch::{Error, ErrorKind, resume, run, verify};
+use noisesearch_core::search::StopReason;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Barrier};
+
+/// What must not depend on how often a run was stopped.
+fn essence(summary: &Summary) -> impl PartialEq + std::fmt::Debug + use<> {
+    let kept: Vec<_> = summary
+        .kept
+        .iter()
+        .map(|kept| (kept.id, kept.scores.clone()))
+        .collect();
+    let best = summary.best.clone().map(|best| (best.id, best.scores));
+    let baseline = summary
+        .baseline
+        .clone()
+        .map(|baseline| (baseline.id, baseline.scores));
+    let image = std::fs::read(summary.run.join("best.png")).unwrap();
+    (summary.stop, best, baseline, kept, summary.billed, image)
+}
+
+/// R11: a run that is stopped after any batch and resumed is the run that was not.
+#[test]
+fn resume_equals_no_stop() {
+    let out = scratch("resume");
+    for text in SPECS {
+        let counts: Arc<Counts> = Arc::default();
+        let registry = registry_counting(&counts);
+        let spec = checked(text, &registry);
+        let whole = go(&registry, &spec, &out);
+        let spent = counts.rows();
+        for stop in (1..40).step_by(5) {
+            let cancel = AtomicBool::new(false);
+            let mut observer = StopAfter::new(stop, &cancel);
+            let control = Control {
+                observer: &mut observer,
+                cancel: &cancel,
+            };
+            let part = run(&registry, &spec, &out, control).unwrap();
+            if part.stop == StopReason::Cancelled {
+                assert!(part.billed.search_nfe < whole.billed.search_nfe, "{text}");
+                assert_eq!(
+                    verify(&registry, &part.run, true).unwrap().mismatches,
+                    vec![]
+                );
+            }
+            let end = go_on(&registry, &part.run);
+            assert_eq!(essence(&end), essence(&whole), "{text} stopped at {stop}");
+            let again = go_on(&registry, &part.run);
+            assert_eq!(essence(&again), essence(&whole), "{text} resumed twice");
+        }
+        assert!(counts.rows() > spent);
+    }
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// As after kill -9: the journal is cut at every line, images and reports are older or gone.
+#[test]
+fn a_killed_run_resumes_to_the_same_answer() {
+    let out = scratch("killed");
+    for text in SPECS {
+        let registry = registry();
+        let spec = checked(text, &registry);
+        let whole = go(&registry, &spec, &out);
+        let journal = std::fs::read(whole.run.join("journal.jsonl")).unwrap();
+        let ends: Vec<usize> = (0..journal.len())
+            .filter(|&at| journal[at] == b'\n')
+            .map(|at| at + 1)
+            .collect();
+        let expected = essence(&whole);
+        for (index, &end) in ends.iter().enumerate() {
+            // A torn line after the cut, too.
+            let torn = (end + 40 * (index % 3)).min(journal.len());
+            std::fs::write(whole.run.join("journal.jsonl"), &journal[..torn]).unwrap();
+            for (name, every) in [("summary.json", 1), ("best.png", 2), ("baseline.png", 3)] {
+                if index % every == 0 {
+                    drop(std::fs::remove_file(whole.run.join(name)));
+                }
+            }
+            if index % 4 == 1 {
+                for image in std::fs::read_dir(whole.run.join("images")).unwrap() {
+                    std::fs::write(image.unwrap().path(), b"torn").unwrap();
+                }
+            }
+            let cancel = AtomicBool::new(false);
+            let mut observer = StopAfter::new(u64::MAX, &cancel);
+            let control = Control {
+                observer: &mut observer,
+                cancel: &cancel,
+            };
+            let end = resume(&registry, &whole.run, control).unwrap();
+            assert_eq!(essence(&end), expected, "{text} cut after line {index}");
+            let loud = observer
+                .notes
+                .iter()
+                .any(|note| note.contains("incomplete line"));
+            assert_eq!(
+                loud,
+                torn > ends[index] && !ends.contains(&torn),
+                "{text} line {index}"
+            );
+        }
+        let nothing = whole.run.join("journal.jsonl");
+        std::fs::remove_file(nothing).unwrap();
+        assert_eq!(
+            essence(&go_on(&registry, &whole.run)),
+            expected,
+            "{text} without a journal"
+        );
+    }
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// R7: of two resumes of one run exactly one proceeds and the other says who does.
+#[test]
+fn two_resumes_race_and_one_wins() {
+    let out = scratch("race");
+    let registry = registry();
+    let spec = checked("prompt = \"a\"\nbudget = \"12evals\"", &registry);
+    let first = go(&registry, &spec, &out);
+    let mut lost = 0;
+    for _ in 0..20 {
+        let start = Barrier::new(2);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let race = || {
+                scope.spawn(|| {
+                    let cancel = AtomicBool::new(false);
+                    start.wait();
+                    resume(
+                        &registry,
+                        &first.run,
+                        Control {
+                            observer: &mut (),
+                            cancel: &cancel,
+                        },
+                    )
+                })
+            };
+            let both = [race(), race()];
+            both.map(|thread| thread.join().unwrap()).into()
+        });
+        let won = results.iter().filter(|result| result.is_ok()).count();
+        assert!(won >= 1, "{results:?}");
+        for error in results.into_iter().filter_map(Result::err) {
+            lost += 1;
+            assert_eq!(error.kind(), ErrorKind::Failed);
+            let holder = format!("process {}", std::process::id());
+            assert!(error.to_string().contains(&holder), "{error}");
+        }
+    }
+    assert!(lost > 0, "no race met");
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn another_spec_or_damage_is_refused() {
+    let out = scratch("damage");
+    let registry = registry();
+    let spec = checked("prompt = \"a\"\nbudget = \"12evals\"", &registry);
+    let run = go(&registry, &spec, &out).run;
+    let refused = |run: &Path| -> Error {
+        let cancel = AtomicBool::new(false);
+        resume(
+            &registry,
+            run,
+            Control {
+                observer: &mut (),
+                cancel: &cancel,
+            },
+        )
+        .unwrap_err()
+    };
+    let toml = std::fs::read_to_string(run.join("run.toml")).unwrap();
+    std::fs::write(run.join("run.toml"), toml.replace("seed = 0", "seed = 1")).unwrap();
+    let error = refused(&run);
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(
+        error
+            .to_string()
+            .contains("spec.seed is 0 in journal.jsonl, but 1 here"),
+        "{error}"
+    );
+    assert!(
+        verify(&registry, &run, false)
+            .unwrap_err()
+            .to_string()
+            .contains("spec.seed")
+    );
+    std::fs::write(run.join("run.toml"), toml).unwrap();
+    let path = run.join("journal.jsonl");
+    let mut journal = std::fs::read(&path).unwrap();
+    let middle = journal.len() / 2;
+    journal[middle] ^= 1;
+    std::fs::write(&path, journal).unwrap();
+    let error = refused(&run);
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.to_string().contains("damaged at line"), "{error}");
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn verify_sees_a_changed_pixel() {
+    let out = scratch("pixel");
+    let registry = registry();
+    let spec = checked("prompt = \"a\"\nbudget = \"12evals\"", &registry);
+    let run = go(&registry, &spec, &out).run;
+    let path = run.join("best.png");
+    let bytes = std::fs::read(&path).unwrap();
+    let (mut picture, texts) = noisesearch::picture::Picture::from_png(&bytes).unwrap();
+    picture.pixels[7] ^= 1;
+    std::fs::write(&path, picture.to_png(&texts).unwrap()).unwrap();
+    let found = verify(&registry, &run, false).unwrap().mismatches;
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].what.as_str(), found[0].how.contains("pixels")),
+        ("best.png", true)
+    );
+    std::fs::write(&path, b"nothing").unwrap();
+    assert!(
+        verify(&registry, &run, false).unwrap().mismatches[0]
+            .how
+            .contains("damaged")
+    );
+    std::fs::remove_dir_all(out).unwrap();
+}
