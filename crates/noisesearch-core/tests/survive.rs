@@ -1,7 +1,7 @@
 //! Whole runs in the fake world: disks that fail (R1, R6), workers that die (R8), NaN (R9),
 //! stops after every tell (R11), and all of it at once (R13).
 
-use noisesearch_core::budget::Budget;
+use noisesearch_core::budget::{Budget, Goal};
 use noisesearch_core::conformance;
 use noisesearch_core::drive::DriveError;
 use noisesearch_core::job::{Failure, Outcome};
@@ -224,6 +224,7 @@ fn nan_never_wins() {
 /// R13: any algorithm, objective, budget and room, in any weather, through up to four troubles.
 #[test]
 fn swarm() {
+    let mut reached = 0;
     for seed in 0..3000 {
         let mut dice = Dice::new(seed);
         let setup = random_setup(&mut dice);
@@ -236,7 +237,12 @@ fn swarm() {
             expected,
             "seed {seed}: {trouble:?}"
         );
+        reached += u32::from(expected.stop == StopReason::Target);
     }
+    assert!(
+        (300..1500).contains(&reached),
+        "{reached} runs reached their goal"
+    );
 }
 
 fn random_setup(dice: &mut Dice) -> Setup {
@@ -254,6 +260,10 @@ fn random_setup(dice: &mut Dice) -> Setup {
             1 => Objective::Weighted(vec![(0.7, 0), (0.3, 1)]),
             _ => Objective::MeanRank(vec![0, 1]),
         },
+        goal: (dice.below(2) == 0).then_some(Goal {
+            verifier: 0,
+            score: 0.1,
+        }),
         ..setup.terms
     };
     setup.landscape.grain = [0.0, 0.25][dice.below(2) as usize];
