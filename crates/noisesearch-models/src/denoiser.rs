@@ -72,3 +72,9 @@ pub trait Decoder: Send + Sync {
     /// multiple of 1/255, so that what is scored is what a PNG holds.
     fn decode(&self, latents: &Tensor) -> Result<Tensor>;
 }
+
+impl<T: Conditioner + ?Sized> Conditioner for std::sync::Arc<T> {
+    fn encode(&self, task: &Task, guidance: f32) -> std::result::Result<Conditioning, TaskError> {
+        (**self).encode(task, guidance)
+    }
+}

@@ -14,6 +14,7 @@ mod font;
 mod gallery;
 mod grid;
 mod html;
+mod lab;
 pub mod limits;
 mod meter;
 pub mod observe;
