@@ -1,6 +1,5 @@
-//! What a matrix product does with its results while they are in registers.
+//! What a matrix product does with its results.
 
-use super::activation::{gelu_one, silu_one};
 use super::lanes::{Lanes, PANEL, load};
 
 /// What is done with a product `y` on its way out.
@@ -30,21 +29,10 @@ impl Epilogue<'_> {
     ) {
         let row = |m: usize| m * stride..m * stride + PANEL;
         match self {
-            Epilogue::Store => {
+            // Activations follow as a pass of their own, see `PackedWeight::apply`.
+            Epilogue::Store | Epilogue::Silu | Epilogue::Gelu => {
                 for m in 0..M {
                     out[row(m)].copy_from_slice(&y[m]);
-                }
-            }
-            Epilogue::Silu => {
-                for m in 0..M {
-                    out[row(m)].copy_from_slice(&y[m]);
-                    out[row(m)].iter_mut().for_each(|z| *z = silu_one(*z));
-                }
-            }
-            Epilogue::Gelu => {
-                for m in 0..M {
-                    out[row(m)].copy_from_slice(&y[m]);
-                    out[row(m)].iter_mut().for_each(|z| *z = gelu_one(*z));
                 }
             }
             Epilogue::Add => {
