@@ -169,6 +169,6 @@ mod tests {
             .iter()
             .map(|(_, s)| s.iter().product::<usize>())
             .sum();
-        assert_eq!(parameters, 675_424_544);
+        assert_eq!(parameters, 675_129_632);
     }
 }
