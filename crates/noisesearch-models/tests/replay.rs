@@ -374,7 +374,10 @@ fn a_row_that_stops_being_finite_fails_alone() {
                     assert_eq!(row.state(), want, "{solver} call {call} row {i}");
                 }
                 assert_eq!(seen[sick], call - 1, "{solver}");
+                // A failed row is left out, and the others stand at level 0: nothing is evaluated.
+                let spent = faulty.inner.rows.load(Relaxed);
                 assert_eq!(sampler.preview(&mut rows, &mut |_| {}).unwrap()[sick], None);
+                assert_eq!(faulty.inner.rows.load(Relaxed), spent);
             }
         }
     }
