@@ -1,4 +1,4 @@
-"""Measures the shipped glyphs networks; writes the tables of the model card and `samples.png`."""
+"""Measures the shipped glyphs networks; writes the tables of the model card and `samples-base.png`."""
 import argparse
 import os
 
@@ -47,8 +47,8 @@ def quality(judges):
             worst = ", ".join(f"{NAMES[i]} {shares[i]:.0%}" for i in shares.argsort()[:4])
             oracle, classifier = (right[name].float().mean() for name in ("oracle", "classifier"))
             yield f"| {size} | {guidance} | {oracle:.1%} | {classifier:.1%} | {worst} |"
-            if guidance == GUIDANCES[-1]:
-                path = os.path.join(HERE, f"samples-{size}.png")
+            if (size, guidance) == ("base", GUIDANCES[-1]):
+                path = os.path.join(HERE, "samples-base.png")
                 write_grid(path, images[: 6 * CLASSES] * 2 - 1, CLASSES)
 
 
