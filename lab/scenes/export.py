@@ -1,4 +1,4 @@
-"""Writes checkpoints as the safetensors files that the program embeds."""
+"""Writes checkpoints as the safetensors files that the program embeds, in half precision."""
 import argparse
 
 import torch
@@ -12,7 +12,7 @@ def main():
     args = p.parse_args()
     state = torch.load(args.checkpoint, weights_only=True)
     weights = state.get("ema", state.get("net"))
-    weights = {k: v.float().contiguous().clone() for k, v in weights.items()}
+    weights = {k: v.half().contiguous().clone() for k, v in weights.items()}
     save_file(weights, args.out, metadata={"licence": "Apache-2.0 OR MIT"})
     print(args.out, sum(v.numel() for v in weights.values()), "parameters")
 

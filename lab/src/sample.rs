@@ -57,7 +57,7 @@ pub fn held_out(scene: &Scene) -> bool {
         .fold(0xCBF2_9CE4_8422_2325_u64, |h, b| {
             (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3)
         });
-    Rng::new(hash).bits() % HELD_OUT_ONE_IN == 0
+    Rng::new(hash).bits().is_multiple_of(HELD_OUT_ONE_IN)
 }
 
 /// A scene of `category`.

@@ -1,2 +1,22 @@
-//! The noisesearch binary.
-fn main() {}
+//! The noisesearch command line.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod exit;
+mod interrupt;
+mod outcome;
+mod screen;
+mod search_args;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let exit = match args::Cli::try_parse() {
+        Ok(cli) => exit::of(commands::run(cli.command)),
+        Err(error) => exit::of_usage(&error),
+    };
+    exit.into()
+}

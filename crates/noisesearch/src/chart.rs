@@ -26,35 +26,15 @@ const DOTS_MAX: usize = 2000;
 impl Panel<'_> {
     /// The `<svg>` element.
     pub fn svg(&self) -> String {
-        let scores = self
-            .dots
-            .iter()
-            .chain(self.line)
-            .map(|point| point.1)
-            .chain(self.baseline);
-        let low = scores.clone().fold(f64::INFINITY, f64::min);
-        let high = scores.fold(f64::NEG_INFINITY, f64::max);
-        let end = self
-            .dots
-            .iter()
-            .chain(self.line)
-            .map(|point| point.0)
-            .fold(1.0, f64::max);
-        let span = if high > low { high - low } else { 1.0 };
-        let (low, span) = if low.is_finite() {
-            (low, span)
-        } else {
-            (0.0, 1.0)
-        };
-        let x = |nfe: f64| LEFT + nfe / end * (WIDTH - LEFT - RIGHT);
-        let y = |score: f64| HEIGHT - BOTTOM - (score - low) / span * (HEIGHT - TOP - BOTTOM);
+        let scale = self.scale();
+        let (x, y) = (|nfe| scale.x(nfe), |score| scale.y(score));
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{0}</title>\
              <text x=\"{LEFT}\" y=\"18\" class=\"t\">{0}</text>",
             self.title
         );
         for part in [0.0, 0.5, 1.0] {
-            let (score, nfe) = (low + part * span, part * end);
+            let (score, nfe) = (scale.low + part * scale.span, part * scale.end);
             let height = y(score);
             // Writing to a string cannot fail.
             let _ = write!(
@@ -86,15 +66,7 @@ impl Panel<'_> {
                 WIDTH - RIGHT
             );
         }
-        let mut points = String::new();
-        let mut before: Option<f64> = None;
-        for &(nfe, score) in self.line {
-            if let Some(before) = before {
-                let _ = write!(points, "{:.1},{:.1} ", x(nfe), y(before));
-            }
-            let _ = write!(points, "{:.1},{:.1} ", x(nfe), y(score));
-            before = Some(score);
-        }
+        let points = self.steps(&scale);
         let middle = (LEFT + WIDTH - RIGHT) / 2.0;
         let _ = write!(
             svg,
@@ -103,5 +75,54 @@ impl Panel<'_> {
             HEIGHT - 6.0
         );
         svg
+    }
+
+    fn scale(&self) -> Scale {
+        let points = || self.dots.iter().chain(self.line);
+        let scores = points().map(|point| point.1).chain(self.baseline);
+        let low = scores.clone().fold(f64::INFINITY, f64::min);
+        let high = scores.fold(f64::NEG_INFINITY, f64::max);
+        let end = points().map(|point| point.0).fold(1.0, f64::max);
+        let span = if high > low { high - low } else { 1.0 };
+        Scale {
+            low: if low.is_finite() { low } else { 0.0 },
+            span,
+            end,
+        }
+    }
+
+    /// The points of the line, which only rises in steps.
+    fn steps(&self, scale: &Scale) -> String {
+        let mut points = String::new();
+        let mut before: Option<f64> = None;
+        for &(nfe, score) in self.line {
+            let x = scale.x(nfe);
+            if let Some(before) = before {
+                let _ = write!(points, "{x:.1},{:.1} ", scale.y(before));
+            }
+            let _ = write!(points, "{x:.1},{:.1} ", scale.y(score));
+            before = Some(score);
+        }
+        points
+    }
+}
+
+/// From scores and NFE to places in the panel.
+struct Scale {
+    /// Lowest score.
+    low: f64,
+    /// Highest less lowest score, or 1.
+    span: f64,
+    /// Largest NFE.
+    end: f64,
+}
+
+impl Scale {
+    fn x(&self, nfe: f64) -> f64 {
+        LEFT + nfe / self.end * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, score: f64) -> f64 {
+        HEIGHT - BOTTOM - (score - self.low) / self.span * (HEIGHT - TOP - BOTTOM)
     }
 }

@@ -194,7 +194,7 @@ fn compare(mask: &Mask, pose: Pose, distance: impl Fn(f32, f32) -> f32) -> f32 {
         for (chunk, covers) in line.as_chunks::<4>().0.iter().enumerate() {
             for lane in 0..4 {
                 let x = left + (4 * chunk + lane) as f32;
-                let ideal = (0.5 - scale * distance(x, y)).max(0.0).min(1.0);
+                let ideal = (0.5 - scale * distance(x, y)).clamp(0.0, 1.0);
                 both[lane] += weight * covers[lane].min(ideal);
                 either[lane] += weight * covers[lane].max(ideal);
             }
@@ -209,7 +209,7 @@ fn unit_area(shape: Shape) -> f32 {
     match shape {
         Shape::Circle => PI * 0.95 * 0.95,
         Shape::Square => 4.0 * 0.80 * 0.80,
-        Shape::Triangle => 1.299_038_1 * 1.08 * 1.08,
+        Shape::Triangle => 1.299_038 * 1.08 * 1.08,
         Shape::Star => 10.0 * 0.5 * 1.05 * 0.44 * SIN_36,
         Shape::Cross => 8.0 * 0.97 * 0.32 - 4.0 * 0.32 * 0.32,
         Shape::Ring => PI * (1.0 - 0.52 * 0.52),

@@ -112,7 +112,7 @@ struct Judge {
     id: VerifierId,
     counts: Arc<Counts>,
     early: Option<Level>,
-    rule: fn(&[f32], Option<&[f32]>) -> f64,
+    rule: Rule,
 }
 
 impl Verifier for Judge {
@@ -147,7 +147,10 @@ fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
 }
 
-const JUDGES: [(&str, Option<f32>, fn(&[f32], Option<&[f32]>) -> f64); 4] = [
+/// Image and early prediction -> score.
+type Rule = fn(&[f32], Option<&[f32]>) -> f64;
+
+const JUDGES: [(&str, Option<f32>, Rule); 4] = [
     ("bright", None, |image, _| mean(image)),
     ("left", None, |image, _| {
         mean(&image[..32]) - mean(&image[32..])
@@ -210,7 +213,7 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
         },
         open: open(counts),
     };
-    let judge = |(name, early, rule): (&'static str, Option<f32>, _)| {
+    let judge = |(name, early, rule): (&'static str, Option<f32>, Rule)| {
         let counts = counts.clone();
         let open: Open<Box<dyn Verifier>> = Box::new(move || {
             Ok(Box::new(Judge {

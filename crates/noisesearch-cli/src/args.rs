@@ -1,0 +1,164 @@
+//! What can be typed.
+
+use crate::exit::Usage;
+use crate::search_args::SearchArgs;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use noisesearch::limits::CONFIG_BYTES_MAX;
+use noisesearch::spec::Spec;
+use noisesearch_core::budget::{Budget, Target};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Spend more compute, get a better sample from the same diffusion model.
+#[derive(Debug, Parser)]
+#[command(name = "noisesearch", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Search for a better sample
+    Generate(Box<Generate>),
+    /// Go on with a run that was stopped
+    Resume {
+        /// The run directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        run: PathBuf,
+        /// Print one JSON object on stdout and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the winner again from its recipe and compare
+    Verify {
+        /// The run directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        run: PathBuf,
+        /// Every candidate, not only the winner
+        #[arg(long)]
+        all: bool,
+    },
+    /// Write report.html and grid.png of a run anew
+    Report {
+        /// The run directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        run: PathBuf,
+    },
+    /// List the models and their defaults
+    Models,
+    /// List the verifiers
+    Verifiers,
+    /// List the searches and their settings
+    Searches,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `generate`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Generate {
+    /// What the picture shall show, for example "two red circles and a blue square"
+    #[arg(conflicts_with = "class")]
+    pub prompt: Option<String>,
+    /// What the picture shall show, for class-conditional models
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+    /// Model; see `noisesearch models`
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// What the run may cost: 640nfe, 64evals or 90s
+    #[arg(long)]
+    pub budget: Option<Budget>,
+    /// Stop early at this score, for example clip=0.9
+    #[arg(long, value_name = "VERIFIER=SCORE")]
+    pub until: Option<Target>,
+    /// Verifier to optimise; may be repeated; see `noisesearch verifiers`
+    #[arg(long = "verifier", value_name = "NAME")]
+    pub verifiers: Option<Vec<String>>,
+    /// Verifier to score and show but never optimise; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub watch: Option<Vec<String>>,
+    /// What is maximised: a verifier, 0.7*clip+0.3*looks, or rank(clip,looks)
+    #[arg(long, value_name = "EXPRESSION")]
+    pub objective: Option<String>,
+    /// Solver steps of the answer
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u16>,
+    /// Solver steps of a candidate during search [default: those of the answer]
+    #[arg(long, value_name = "N")]
+    pub search_steps: Option<u16>,
+    /// Classifier-free guidance; 1 is unguided
+    #[arg(long, value_name = "SCALE")]
+    pub guidance: Option<f32>,
+    /// euler, heun, ddim or dpmpp-2m
+    #[arg(long, value_name = "NAME")]
+    pub solver: Option<String>,
+    /// Decides every noise [default: random, printed and recorded]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Candidates that run together; changes speed and no bit of the result
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// How many of the best candidates to keep as pictures
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// Where the run directory is made
+    #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Print one JSON object on stdout and nothing else
+    #[arg(long)]
+    pub json: bool,
+    /// Settings to start from, such as the run.toml of a run; what is typed beside it wins
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The search and its settings.
+    #[command(flatten)]
+    pub search: SearchArgs,
+}
+
+impl Generate {
+    /// What was typed over what the config file says. No flag is ignored.
+    pub fn spec(self) -> anyhow::Result<Spec> {
+        let base = self.config.as_deref().map_or(Ok(Spec::default()), config)?;
+        let typed = Spec {
+            prompt: self.prompt,
+            class: self.class,
+            model: self.model,
+            verifiers: self.verifiers,
+            watch: self.watch,
+            objective: self.objective,
+            budget: self.budget,
+            until: self.until,
+            steps: self.steps,
+            search_steps: self.search_steps,
+            guidance: self.guidance,
+            solver: self.solver,
+            seed: self.seed,
+            batch: self.batch,
+            count: self.count,
+            search: self.search.table(&base.search)?,
+        };
+        Ok(typed.over(base))
+    }
+}
+
+/// Reads a config file of bounded size.
+fn config(path: &Path) -> anyhow::Result<Spec> {
+    let mut bytes = Vec::new();
+    let cannot = |reason: String| Usage(format!("cannot read config {}: {reason}", path.display()));
+    let most = CONFIG_BYTES_MAX as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(|error| cannot(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| cannot("it is no UTF-8 text".into()))?;
+    Spec::from_toml(&text).with_context(|| format!("config {}", path.display()))
+}

@@ -1,0 +1,13 @@
+//! `noisesearch report RUN`.
+
+use crate::exit::Exit;
+use noisesearch::registry::Registry;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes the grid and the report of a run anew and prints the report's path.
+pub fn run(run: &Path) -> anyhow::Result<Exit> {
+    let path = noisesearch::report(&Registry::builtin(), run)?;
+    writeln!(io::stdout(), "{}", path.display())?;
+    Ok(Exit::Done)
+}

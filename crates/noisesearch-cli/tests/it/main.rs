@@ -1,0 +1,6 @@
+//! The real binary, as a user runs it.
+
+mod bad_input;
+mod cli;
+mod common;
+mod crash;
