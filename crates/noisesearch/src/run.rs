@@ -64,7 +64,9 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     let fingerprint = fingerprint(&spec, &engine).map_err(|source| journal_error(&run, source))?;
     let opened = match Journal::open(&run.files, &fingerprint) {
         // Stopped between its first file and its journal.
-        Err(JournalError::Missing) => Journal::create(&run.files, &fingerprint),
+        Err(JournalError::Missing) if run.bytes(SUMMARY)?.is_none() => {
+            Journal::create(&run.files, &fingerprint)
+        }
         other => other,
     };
     let opened = opened.map_err(|source| journal_error(&run, source))?;

@@ -57,6 +57,14 @@ pub struct Spec {
     pub search: SearchTable,
 }
 
+/// `text` with every line cut to a readable width: a message quotes the line at fault, and a
+/// config may have one line of a hundred thousand characters.
+fn excerpt(text: &str) -> String {
+    const WIDTH: usize = 160;
+    let cut = |line: &str| line.chars().take(WIDTH).collect::<String>();
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 /// A spec without holes, all of it legal for its model. Made by [`Spec::check`] only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked(Resolved);
@@ -184,7 +192,7 @@ impl Spec {
         if text.len() > CONFIG_BYTES_MAX {
             return Err(SpecError::TooLarge(text.len()));
         }
-        toml::from_str(text).map_err(|error| SpecError::Toml(error.to_string()))
+        toml::from_str(text).map_err(|error| SpecError::Toml(excerpt(&error.to_string())))
     }
 
     /// This spec with its holes filled from `base`. A task given here replaces `base`'s.

@@ -69,7 +69,9 @@ fn json_is_one_object_of_the_promised_shape() {
     }
     let summary: Value =
         serde_json::from_slice(&scratch.read(format!("{run}/summary.json"))).unwrap();
-    assert_eq!(summary, object);
+    for key in top {
+        assert_eq!(summary[key], object[key], "{key}");
+    }
 }
 
 #[test]
