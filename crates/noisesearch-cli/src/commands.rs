@@ -11,6 +11,9 @@ mod verify;
 
 use crate::args::Command;
 use crate::exit::Exit;
+use noisesearch::Error;
+use noisesearch::rundir::SPEC;
+use std::path::Path;
 
 /// Runs a command.
 pub fn run(command: Command) -> anyhow::Result<Exit> {
@@ -23,5 +26,15 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),
         Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// An error of a run; one in its spec does not know in which file it is.
+fn of_run(run: &Path, error: Error) -> anyhow::Error {
+    match error {
+        Error::Spec(error) => {
+            anyhow::Error::from(error).context(run.join(SPEC).display().to_string())
+        }
+        other => other.into(),
     }
 }

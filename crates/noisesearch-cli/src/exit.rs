@@ -53,14 +53,35 @@ pub fn of(result: anyhow::Result<Exit>) -> Exit {
     if error.downcast_ref::<io::Error>().is_some_and(gone) {
         return Exit::Done;
     }
-    say(&format!("error: {error:#}"));
+    say(&format!("error: {}", message(&error)));
     let exit = kind(&error);
-    if exit == Exit::Stopped
-        && let Some(run) = begun(&error)
-    {
-        say(&format!("to go on: {}", outcome::resume(run)));
+    if exit != Exit::Stopped || disk_too_small(&error) {
+        return exit;
     }
+    // What never began cannot be resumed.
+    let Some(run) = begun(&error) else {
+        return Exit::Failed;
+    };
+    say(&format!("to go on: {}", outcome::resume(run)));
     exit
+}
+
+/// The error and its causes, as far as it does not say them itself.
+fn message(error: &anyhow::Error) -> String {
+    let add = |text: String, cause: String| match text.contains(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
+    };
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(add)
+        .unwrap_or_default()
+}
+
+/// Whether there was no room to begin with.
+fn disk_too_small(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::DiskFull { .. }))
 }
 
 /// The exit of a command line that could not be read, or that asked for help.

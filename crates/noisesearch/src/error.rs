@@ -4,7 +4,7 @@ use crate::limits::FREE_BYTES_MIN;
 use crate::picture::PictureError;
 use crate::registry::OpenError;
 use crate::spec::SpecError;
-use noisesearch_core::disk::DiskError;
+use noisesearch_core::disk::{Action, DiskError};
 use noisesearch_core::journal::JournalError;
 use noisesearch_models::denoiser::TaskError;
 use noisesearch_models::replay::ReplayError;
@@ -133,6 +133,10 @@ fn disk_kind(error: &DiskError) -> ErrorKind {
     match error {
         DiskError::Locked { .. } => ErrorKind::Failed,
         DiskError::TooLarge { .. } => ErrorKind::Refused,
+        DiskError::Io {
+            action: Action::Read,
+            ..
+        } => ErrorKind::Failed,
         _ => ErrorKind::Resumable,
     }
 }

@@ -1,5 +1,6 @@
 //! `noisesearch resume RUN`.
 
+use crate::commands::of_run;
 use crate::exit::Exit;
 use crate::screen::Screen;
 use crate::{interrupt, outcome};
@@ -14,6 +15,7 @@ pub fn run(run: &Path, json: bool) -> anyhow::Result<Exit> {
         observer: &mut screen,
         cancel: interrupt::listen()?,
     };
-    let summary = noisesearch::resume(&Registry::builtin(), run, control)?;
+    let summary = noisesearch::resume(&Registry::builtin(), run, control)
+        .map_err(|error| of_run(run, error))?;
     outcome::print(&summary, &screen, json)
 }

@@ -1,5 +1,6 @@
 //! `noisesearch verify RUN`.
 
+use crate::commands::of_run;
 use crate::exit::Exit;
 use noisesearch::registry::Registry;
 use std::io::{self, Write};
@@ -7,7 +8,8 @@ use std::path::Path;
 
 /// Makes the winner and the baseline again, with `all` every candidate, and says what differs.
 pub fn run(run: &Path, all: bool) -> anyhow::Result<Exit> {
-    let found = noisesearch::verify(&Registry::builtin(), run, all)?;
+    let found =
+        noisesearch::verify(&Registry::builtin(), run, all).map_err(|error| of_run(run, error))?;
     let mut text = format!(
         "made again from recipes: {}, of which {} with their pixels\n",
         found.candidates, found.pictures

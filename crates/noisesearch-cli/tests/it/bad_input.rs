@@ -11,8 +11,8 @@ const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bad-input.md"
 const HEAD: &str = "# Bad input, and what it says
 
 What was tried on every flag and file, the exit code and the message on stderr. Written by
-`crates/noisesearch-cli/tests/it/bad_input.rs`, which runs the real binary on each row and fails when
-this page is not what it says. No row may panic, hang, or leave a run directory behind.
+`crates/noisesearch-cli/tests/it/bad_input.rs`, which runs the real binary on each row and fails
+when this page is not what it says. No row may panic, hang, or leave a run directory behind.
 
 Exit codes: 1 usage, 2 failed, 3 stopped and resumable, 4 journal damaged, 5 input refused.
 ";

@@ -3,9 +3,9 @@
 //! 1. The background is the median of the frame, where no object reaches.
 //! 2. Pixels that differ from it are joined into parts, over gaps of three rows as well: in
 //!    such a gap a stripe may have the background's colour.
-//! 3. A part's colour and texture come from its rows ([`paint`]), its soft mask from how far each
+//! 3. A part's colour and texture come from its rows (`paint`), its soft mask from how far each
 //!    pixel lies from the background towards the paint of its row, its outline from the overlap
-//!    of that mask with the six ideal ones ([`outline`]).
+//!    of that mask with the six ideal ones (`outline`).
 //!    The outline must account for the part's pixels, whatever their colour.
 //! 4. A part that has no clean outline may be several objects that nearly touch: it is cut, first
 //!    where rows do not adjoin, then where cover falls below one half, and its pieces are read.
