@@ -146,16 +146,43 @@ pub fn training_scene(rng: &mut Rng) -> Scene {
     }
 }
 
-/// `count` different held-out scenes, the categories in turn.
+/// Drafts after which a category counts as exhausted: the smallest has a few held-out captions.
+const DRAFTS_MAX: usize = 5000;
+
+/// Up to `count` different held-out scenes, the categories in turn while they have more.
 pub fn held_out_scenes(seed: u64, count: usize) -> Vec<(Category, Scene)> {
     let mut rng = Rng::new(seed);
     let mut scenes: Vec<(Category, Scene)> = Vec::with_capacity(count);
-    while scenes.len() < count {
-        let category = Category::ALL[scenes.len() % Category::ALL.len()];
-        let scene = scene(&mut rng, category);
-        if held_out(&scene) && scenes.iter().all(|(_, s)| *s != scene) {
-            scenes.push((category, scene));
+    let mut open = Category::ALL.to_vec();
+    while scenes.len() < count && !open.is_empty() {
+        open.retain(|&category| {
+            let new = (0..DRAFTS_MAX)
+                .map(|_| scene(&mut rng, category))
+                .find(|scene| held_out(scene) && scenes.iter().all(|(_, known)| known != scene));
+            let found = new.is_some();
+            scenes.extend(new.map(|scene| (category, scene)));
+            found
+        });
+    }
+    scenes.truncate(count);
+    scenes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest category has fewer than 30 held-out captions; asking for more once hung.
+    #[test]
+    fn many_held_out_scenes_are_found_and_differ() {
+        let scenes = held_out_scenes(7, 200);
+        assert_eq!(scenes.len(), 200);
+        for (i, (_, scene)) in scenes.iter().enumerate() {
+            assert!(held_out(scene));
+            assert!(
+                scenes[..i].iter().all(|(_, earlier)| earlier != scene),
+                "{scene}"
+            );
         }
     }
-    scenes
 }
