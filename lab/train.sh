@@ -8,7 +8,8 @@ data=${NOISESEARCH_LAB:-target/release/noisesearch-lab}
 out=$PWD/lab/checkpoints
 mkdir -p "$out"
 
-"$python" lab/scenes/train.py --data "$data" --checkpoint "$out/scenes.pt" --steps 9000
+"$python" lab/scenes/train.py --data "$data" --checkpoint "$out/scenes.pt" \
+  --start lab/weights/scenes.safetensors --steps 9000
 "$python" lab/scenes/train_clip.py --data "$data" --checkpoint "$out/clip.pt" --minutes 20
 "$python" lab/scenes/train_looks.py --data "$data" --generator "$out/scenes.pt" \
   --checkpoint "$out/looks.pt" --minutes 8

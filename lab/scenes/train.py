@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from unet import TOKENS, UNet
@@ -105,6 +106,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--data", required=True, help="the noisesearch-lab binary")
     p.add_argument("--checkpoint", default="checkpoints/scenes.pt")
+    p.add_argument("--start", help="shipped weights to start from when there is no checkpoint")
     p.add_argument("--steps", type=int, default=12000, help="updates in all")
     p.add_argument("--decay", type=int, default=3000, help="last updates, with falling rate")
     p.add_argument("--minutes", type=float, help="stop so that the decay ends after this long")
@@ -116,6 +118,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     net = UNet().to(memory_format=torch.channels_last)
+    if args.start and not os.path.exists(args.checkpoint):
+        net.load_state_dict(load_file(args.start))
     ema = copy.deepcopy(net)
     opts = optimisers(net, args.lr)
     step, seen = 0, 0
