@@ -171,8 +171,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     };
     let summary = noisesearch::run(&registry, &spec, &out, control)?;
     println!(
-        "whole run, report included: {:.2} s",
-        pace.began.elapsed().as_secs_f64()
+        "whole run, report included: {:.2} s, peak memory {:.1} MB",
+        pace.began.elapsed().as_secs_f64(),
+        peak_memory_mb()
     );
     std::fs::remove_dir_all(summary.run)?;
     Ok(())
