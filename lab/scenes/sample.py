@@ -40,7 +40,7 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(1)
     net = load(args.checkpoint)
-    tokens, truth = stream(args.data, 77, args.rows * 8).get()
+    tokens, truth = next(stream(args.data, 77, args.rows * 8))
     x = euler(net, tokens, args.steps, args.guidance, torch.randn_like(truth))
     pairs = torch.cat([truth, x], dim=3).clamp(-1, 1).permute(0, 2, 3, 1)
     cells = ((pairs + 1) * 127.5).round().byte().numpy()

@@ -32,23 +32,28 @@ def stream(binary, seed, batch, depth=4):
         process = subprocess.Popen([binary, "stream", str(seed)], stdout=subprocess.PIPE)
         while True:
             raw = np.frombuffer(process.stdout.read(record * batch), np.uint8).reshape(batch, record)
-            tokens = torch.from_numpy(raw[:, :TOKENS].astype(np.int64))
-            image = torch.from_numpy(raw[:, TOKENS:].reshape(batch, 64, 64, 3).copy())
-            out.put((tokens, image.permute(0, 3, 1, 2).float() / 127.5 - 1))
+            out.put(raw)
+
+    def batches():
+        # Arithmetic stays in the caller's thread: a second pool of threads would only wait.
+        while True:
+            raw = torch.from_numpy(out.get().copy())
+            image = raw[:, TOKENS:].view(batch, 64, 64, 3).permute(0, 3, 1, 2)
+            yield raw[:, :TOKENS].long(), image.float() / 127.5 - 1
 
     threading.Thread(target=pump, daemon=True).start()
-    return out
+    return batches()
 
 
 def orthogonalise(g, steps=5):
-    """Quintic Newton-Schulz iteration towards the nearest orthogonal matrix."""
-    x = g / (g.norm() + 1e-7)
-    flip = x.shape[0] > x.shape[1]
-    x = x.T if flip else x
+    """Quintic Newton-Schulz iteration towards the nearest orthogonal matrices; g: [m, rows, cols]."""
+    x = g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    flip = x.shape[1] > x.shape[2]
+    x = (x.mT if flip else x).bfloat16().contiguous()
     for _ in range(steps):
-        a = x @ x.T
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x.T if flip else x
+        a = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.mT if flip else x).float()
 
 
 class Muon(torch.optim.Optimizer):
@@ -60,16 +65,24 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
+            alike = {}
             for p in group["params"]:
-                state = self.state[p]
-                if "m" not in state:
-                    state["m"] = torch.zeros_like(p)
-                state["m"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(state["m"], group["momentum"]).flatten(1)
-                rows, cols = update.shape
-                update = orthogonalise(update) * 0.2 * max(rows, cols) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update.view_as(p), alpha=-group["lr"])
+                alike.setdefault(p.flatten(1).shape, []).append(p)
+            for shape, params in alike.items():
+                self.update(group, shape, params)
+
+    def update(self, group, shape, params):
+        """One step of all matrices of one shape."""
+        for p in params:
+            if "m" not in self.state[p]:
+                self.state[p]["m"] = torch.zeros_like(p)
+        momenta, grads = [self.state[p]["m"] for p in params], [p.grad for p in params]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        ahead = [g.lerp(m, group["momentum"]).flatten(1) for g, m in zip(grads, momenta)]
+        updates = orthogonalise(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
+        for p, update in zip(params, updates):
+            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.add_(update.view_as(p), alpha=-group["lr"])
 
 
 def optimisers(net, lr):
@@ -85,6 +98,27 @@ def optimisers(net, lr):
 def rate(step, args):
     warm = min(1.0, (step + 1) / 100)
     return warm * max(0.0, min(1.0, (args.steps - step) / max(1, args.decay)))
+
+
+class Twin:
+    """A bf16 copy of a network that does its arithmetic; weights and updates stay in f32.
+
+    On processors with bf16 matrix units this is 1.6 times as fast as f32.
+    """
+
+    def __init__(self, net):
+        self.net, self.half = net, copy.deepcopy(net).bfloat16()
+        self.ours, self.theirs = list(net.parameters()), list(self.half.parameters())
+
+    def __call__(self, x, t, tokens):
+        with torch.no_grad():
+            torch._foreach_copy_(self.theirs, self.ours)
+        return self.half(x.bfloat16(), t, tokens).float()
+
+    def collect(self):
+        """Moves the gradients to the f32 weights."""
+        for ours, theirs in zip(self.ours, self.theirs):
+            ours.grad, theirs.grad = theirs.grad.float(), None
 
 
 def loss_of(net, x0, tokens):
@@ -113,7 +147,7 @@ def main():
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--compile", action="store_true")
+    p.add_argument("--f32", action="store_true", help="no bf16 arithmetic")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -133,16 +167,18 @@ def main():
         torch.manual_seed(step)
         print(f"resumed at update {step}, {seen} pictures", flush=True)
     batches = stream(args.data, 1_000_003 * (step + 1), args.batch)
-    run = torch.compile(net) if args.compile else net
+    run = net if args.f32 else Twin(net)
     start, first, mean = time.time(), step, None
     while step < args.steps:
-        tokens, x0 = batches.get()
+        tokens, x0 = next(batches)
         x0 = x0.contiguous(memory_format=torch.channels_last)
         for o, base in zip(opts, (args.lr, args.lr)):
             for group in o.param_groups:
                 group["lr"] = base * rate(step, args)
         loss = loss_of(run, x0, tokens)
         loss.backward()
+        if run is not net:
+            run.collect()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         for o in opts:
             o.step()

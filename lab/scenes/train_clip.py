@@ -117,7 +117,7 @@ def main():
         for o in opts:
             for group in o.param_groups:
                 group["lr"] = args.lr * min(1, (step + 1) / 50) * min(1, (1 - part) / 0.4)
-        tokens, x = batches.get()
+        tokens, x = next(batches)
         loss, right = loss_of(net, x.contiguous(memory_format=torch.channels_last), tokens, rng)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

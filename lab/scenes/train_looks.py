@@ -55,7 +55,7 @@ def drawn(checkpoint, data, count):
     net, batches = load(checkpoint), stream(data, 991, 64)
     pool = []
     for _ in range(count // 64):
-        tokens, _ = batches.get()
+        tokens, _ = next(batches)
         with torch.no_grad():
             pool.append(euler(net, tokens, 8, 1.5, torch.randn(64, 3, 64, 64)).clamp(-1, 1))
     return torch.cat(pool)
@@ -82,7 +82,7 @@ def main():
         for o in opts:
             for group in o.param_groups:
                 group["lr"] = 2e-3 * min(1, (step + 1) / 50) * min(1, (1 - part) / 0.4)
-        _, x = batches.get()
+        _, x = next(batches)
         x, target = damage(x)
         quarter = args.batch // 4
         x[:quarter] = pool[torch.randint(0, len(pool), (quarter,))]

@@ -145,6 +145,14 @@ pub enum Fault {
         /// Its key.
         name: String,
     },
+    /// A device that does not take the weights.
+    #[error("cannot be moved to the device, at `{at}`: {source}")]
+    Device {
+        /// The prefix of the tensor.
+        at: String,
+        /// What the device says.
+        source: Box<candle_core::Error>,
+    },
     /// Keys that the model and the file do not share.
     #[error("is not this model: {missing}; {unexpected}")]
     Keys {
@@ -290,6 +298,12 @@ impl Weights {
                 unexpected: list("unexpected", self.entries.into_keys().collect()),
             },
         })
+    }
+
+    /// A tensor under prefix `at` that a device did not take.
+    pub(crate) fn device_error(&self, at: &str, source: candle_core::Error) -> WeightsError {
+        let (at, source) = (at.to_owned(), Box::new(source));
+        self.error(Fault::Device { at, source })
     }
 
     fn error(&self, fault: Fault) -> WeightsError {

@@ -4,7 +4,7 @@
 
 use super::isa::{Isa, Kernel};
 use super::lanes::{PANEL, sum};
-use std::f32::consts::{LN_2, LOG2_E};
+use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 
 /// Adding it rounds a small float to an integer, which then stands in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
@@ -52,29 +52,72 @@ pub(crate) fn gelu_one(x: f32) -> f32 {
 
 /// `x = silu(x)` for every element.
 pub fn silu(isa: Isa, x: &mut [f32]) {
-    isa.run(Each {
-        x,
-        f: Function::Silu,
-    });
+    Activation::Silu.apply(isa, x);
 }
 
 /// `x = gelu(x)` for every element, in its tanh form.
 pub fn gelu(isa: Isa, x: &mut [f32]) {
-    isa.run(Each {
-        x,
-        f: Function::Gelu,
-    });
+    Activation::GeluTanh.apply(isa, x);
 }
 
-#[derive(Clone, Copy)]
-enum Function {
+/// `erf(x)` from a rational function of degrees 13 and 8, absolute error under 3e-7; the
+/// coefficients are those of Eigen's and XLA's single-precision `erf`.
+#[inline(always)]
+fn erf_one(x: f32) -> f32 {
+    const TOP: [f32; 7] = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_3e-5,
+        -7.349_906e-4,
+        -2.954_6e-3,
+        -1.609_603_4e-2,
+    ];
+    const BOTTOM: [f32; 5] = [
+        -1.456_607_2e-5,
+        -2.133_740_5e-4,
+        -1.682_827e-3,
+        -7.373_329_4e-3,
+        -1.426_473_9e-2,
+    ];
+    let x = if x < -4.0 { -4.0 } else { x };
+    let x = if x > 4.0 { 4.0 } else { x };
+    let square = x * x;
+    let (mut top, mut bottom) = (TOP[0], BOTTOM[0]);
+    for &c in &TOP[1..] {
+        top = top.mul_add(square, c);
+    }
+    for &c in &BOTTOM[1..] {
+        bottom = bottom.mul_add(square, c);
+    }
+    x * top / bottom
+}
+
+/// What follows a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + e^-x)`, also called swish.
     Silu,
+    /// `x/2 (1 + erf(x / sqrt 2))`, PyTorch's default GELU.
     Gelu,
+    /// The same with `tanh(sqrt(2/pi) (x + 0.044715 x^3))` for `erf`; also called `gelu_new`.
+    GeluTanh,
+    /// `x / (1 + e^(-1.702 x))`, of OpenAI's CLIP.
+    QuickGelu,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Activation {
+    /// `x = f(x)` for every element.
+    pub fn apply(self, isa: Isa, x: &mut [f32]) {
+        isa.run(Each { x, f: self });
+    }
 }
 
 struct Each<'a> {
     x: &'a mut [f32],
-    f: Function,
+    f: Activation,
 }
 
 impl Kernel for Each<'_> {
@@ -83,8 +126,20 @@ impl Kernel for Each<'_> {
     #[inline(always)]
     fn run(self) {
         match self.f {
-            Function::Silu => self.x.iter_mut().for_each(|x| *x = silu_one(*x)),
-            Function::Gelu => self.x.iter_mut().for_each(|x| *x = gelu_one(*x)),
+            Activation::Silu => self.x.iter_mut().for_each(|x| *x = silu_one(*x)),
+            Activation::GeluTanh => self.x.iter_mut().for_each(|x| *x = gelu_one(*x)),
+            Activation::Gelu => {
+                let f = |x: f32| 0.5 * x * (1.0 + erf_one(x * FRAC_1_SQRT_2));
+                self.x.iter_mut().for_each(|x| *x = f(*x));
+            }
+            Activation::QuickGelu => {
+                let f = |x: f32| x / (1.0 + exp2_one(x * (-1.702 * LOG2_E)));
+                self.x.iter_mut().for_each(|x| *x = f(*x));
+            }
+            Activation::Relu => {
+                let f = |x: f32| if x < 0.0 { 0.0 } else { x };
+                self.x.iter_mut().for_each(|x| *x = f(*x));
+            }
         }
     }
 }
@@ -180,6 +235,31 @@ mod tests {
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
             let error = (f64::from(*got) - want).abs() / want.abs().max(0.1);
             assert!(error < 4e-7, "element {i}: {got} for {want}");
+        }
+    }
+
+    #[test]
+    fn activations_follow_their_formulas() {
+        let x: Vec<f32> = (-120..=120).map(|i| i as f32 * 0.1).collect();
+        type Plain = fn(f64) -> f64;
+        let cases: [(Activation, Plain); 3] = [
+            (Activation::Gelu, |x| {
+                0.5 * x * (1.0 + libm::erf(x / 2.0f64.sqrt()))
+            }),
+            (Activation::QuickGelu, |x| x / (1.0 + (-1.702 * x).exp())),
+            (Activation::Relu, |x| x.max(0.0)),
+        ];
+        for (activation, plain) in cases {
+            let got = same_on_every_isa(|isa| {
+                let mut y = x.clone();
+                activation.apply(isa, &mut y);
+                y
+            });
+            for (x, got) in x.iter().zip(got) {
+                let want = plain(f64::from(*x));
+                let error = (f64::from(got) - want).abs() / want.abs().max(1.0);
+                assert!(error < 4e-7, "{activation:?} of {x}: {got} for {want}");
+            }
         }
     }
 

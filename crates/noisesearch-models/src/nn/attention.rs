@@ -34,6 +34,27 @@ pub struct Attention<'a> {
     pub heads: usize,
     /// Features of a head.
     pub head_dim: usize,
+    /// Factor of the products of queries and keys; the usual one is [`usual_scale`].
+    pub scale: f32,
+    /// Summands of the scaled products, if any.
+    pub bias: Option<Bias<'a>>,
+}
+
+/// What is added to the scaled product of query `i` and key `j` of a head:
+/// `data[head * head_stride + i * query_stride + j]`. A large negative number hides a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Bias<'a> {
+    /// From the first head's first query on.
+    pub data: &'a [f32],
+    /// Distance between heads; 0 when all share one bias.
+    pub head_stride: usize,
+    /// Distance between queries; 0 when all share one row.
+    pub query_stride: usize,
+}
+
+/// `1 / sqrt(head_dim)`.
+pub fn usual_scale(head_dim: usize) -> f32 {
+    1.0 / (head_dim as f32).sqrt()
 }
 
 impl<'a> Attention<'a> {
@@ -52,6 +73,8 @@ impl<'a> Attention<'a> {
             v: part(2),
             heads,
             head_dim,
+            scale: usual_scale(head_dim),
+            bias: None,
         }
     }
 
@@ -62,6 +85,10 @@ impl<'a> Attention<'a> {
             count,
             ..self.q
         };
+        self.bias = self.bias.map(|bias| Bias {
+            data: &bias.data[first * bias.query_stride..],
+            ..bias
+        });
         self
     }
 
@@ -71,7 +98,6 @@ impl<'a> Attention<'a> {
         let mut key_panels = arena.take(keys.next_multiple_of(PANEL) * dim);
         let mut value_panels = arena.take(dim.next_multiple_of(PANEL) * keys);
         let mut scores = arena.take(BLOCK.min(self.q.count) * keys);
-        let scale = 1.0 / (dim as f32).sqrt();
         for head in 0..self.heads {
             let at = head * dim;
             pack_keys(self.k, at, dim, &mut key_panels);
@@ -103,7 +129,7 @@ impl<'a> Attention<'a> {
                     },
                     Epilogue::Store,
                 );
-                softmax(isa, scores, keys, scale);
+                self.normalise(isa, head, first, scores);
                 let stride = self.heads * dim;
                 let out = Output {
                     data: &mut out[first * stride + at..],
@@ -121,6 +147,21 @@ impl<'a> Attention<'a> {
         arena.give(key_panels);
         arena.give(value_panels);
         arena.give(scores);
+    }
+
+    /// Products of queries from `first` on become weights: scaled, biased, softmax.
+    fn normalise(&self, isa: Isa, head: usize, first: usize, scores: &mut [f32]) {
+        let keys = self.k.count;
+        let Some(bias) = self.bias else {
+            return softmax(isa, scores, keys, self.scale);
+        };
+        for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
+            let at = head * bias.head_stride + (first + i) * bias.query_stride;
+            for (score, bias) in row.iter_mut().zip(&bias.data[at..][..keys]) {
+                *score = self.scale * *score + bias;
+            }
+        }
+        softmax(isa, scores, keys, 1.0);
     }
 }
 
@@ -156,8 +197,14 @@ mod tests {
     use super::*;
     use crate::nn::testing::{assert_close, same_on_every_isa, wave};
 
-    /// One head of one query.
-    fn plain(q: &[f32], k: &[&[f32]], v: &[&[f32]]) -> Vec<f64> {
+    /// One head of one query; `bias` of a key is added to its scaled product.
+    fn plain(
+        q: &[f32],
+        k: &[&[f32]],
+        v: &[&[f32]],
+        scale: f32,
+        bias: &dyn Fn(usize) -> f32,
+    ) -> Vec<f64> {
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter()
                 .zip(b)
@@ -166,7 +213,8 @@ mod tests {
         };
         let weights: Vec<f64> = k
             .iter()
-            .map(|k| (dot(q, k) / (q.len() as f64).sqrt()).exp())
+            .enumerate()
+            .map(|(j, k)| (dot(q, k) * f64::from(scale) + f64::from(bias(j))).exp())
             .collect();
         let total: f64 = weights.iter().sum();
         (0..q.len())
@@ -201,7 +249,12 @@ mod tests {
                 v.iter().map(|v| &v[..]).collect(),
             );
             for (i, q) in rows(attention.q, head).iter().enumerate() {
-                want[(i * heads + head) * dim..][..dim].copy_from_slice(&plain(q, &k, &v));
+                let bias = |j: usize| {
+                    let at = |b: Bias<'_>| head * b.head_stride + i * b.query_stride + j;
+                    attention.bias.map_or(0.0, |b| b.data[at(b)])
+                };
+                let row = plain(q, &k, &v, attention.scale, &bias);
+                want[(i * heads + head) * dim..][..dim].copy_from_slice(&row);
             }
         }
         assert_close(&got, &want, 2e-6);
@@ -234,22 +287,31 @@ mod tests {
             count: 64,
             stride: 32,
         };
-        check(Attention {
+        let attention = Attention {
             q,
             k,
             v,
             heads,
             head_dim: dim,
-        });
-        check(
-            Attention {
-                q,
-                k,
-                v,
-                heads,
-                head_dim: dim,
-            }
-            .queries(50, 14),
-        );
+            scale: usual_scale(dim),
+            bias: None,
+        };
+        check(attention);
+        check(attention.queries(50, 14));
+        let summands = wave(2 * 64 * 9, 3.0);
+        for (head_stride, query_stride) in [(64 * 9, 9), (0, 9), (9, 0)] {
+            let bias = Some(Bias {
+                data: &summands,
+                head_stride,
+                query_stride,
+            });
+            let biased = Attention {
+                scale: 1.0,
+                bias,
+                ..attention
+            };
+            check(biased);
+            check(biased.queries(50, 14));
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::activation::silu_one;
 use super::conv::Padded;
 use super::isa::{Isa, Kernel};
 use super::lanes::{Lanes, PANEL, load, sum, sum_of_squares};
+use rayon::prelude::*;
 
 /// What follows the normalisation: `scale * y + shift`, one value a channel.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,35 @@ impl Kernel for LayerNorm<'_> {
             for i in 0..channels {
                 let scale = self.affine.scale[i] + self.plus;
                 out[i] = ((x[i] - mean) * inverse).mul_add(scale, shift[i]);
+            }
+        }
+    }
+}
+
+/// `out = scale * x / sqrt(mean(x^2) + eps)` for every row of `x: [rows, channels]` (Zhang and
+/// Sennrich 2019, arXiv 1910.07467).
+pub fn rms_norm(isa: Isa, x: &[f32], eps: f32, scale: &[f32], out: &mut [f32]) {
+    isa.run(RmsNorm { x, eps, scale, out });
+}
+
+struct RmsNorm<'a> {
+    x: &'a [f32],
+    eps: f32,
+    scale: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.scale.len();
+        let rows = self.x.chunks_exact(channels);
+        for (x, out) in rows.zip(self.out.chunks_exact_mut(channels)) {
+            let inverse = 1.0 / (sum_of_squares(x, 0.0) / channels as f32 + self.eps).sqrt();
+            for i in 0..channels {
+                out[i] = x[i] * inverse * self.scale[i];
             }
         }
     }
@@ -130,6 +160,26 @@ impl GroupNorm {
             affine,
             silu: false,
             out,
+        });
+    }
+
+    /// `out = group_norm(x)`, or its SiLU, for one image `x: [pixels, channels]`, by all threads.
+    pub fn apply_shared(&self, isa: Isa, x: &[f32], silu: bool, out: &mut [f32]) {
+        let channels = self.gamma.len();
+        let part = (x.len() / channels).div_ceil(rayon::current_num_threads()) * channels;
+        let [scale, shift] = self.affine(isa, x, None);
+        let affine = Affine {
+            scale: &scale,
+            shift: &shift,
+        };
+        let parts = x.par_chunks(part).zip(out.par_chunks_mut(part));
+        parts.for_each(|(x, out)| {
+            isa.run(Apply {
+                x,
+                affine,
+                silu,
+                out,
+            });
         });
     }
 }
@@ -339,6 +389,24 @@ mod tests {
                 assert_close(&got, &want, 2e-6);
             }
         }
+    }
+
+    #[test]
+    fn rms_norm_follows_its_formula() {
+        let (x, scale) = (wave(3 * 20, 2.0), wave(20, 0.5));
+        let got = same_on_every_isa(|isa| {
+            let mut out = vec![0.0; x.len()];
+            rms_norm(isa, &x, 1e-3, &scale, &mut out);
+            out
+        });
+        let mut want = Vec::new();
+        for row in x.chunks(20) {
+            let mean = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 20.0;
+            for (&x, &s) in row.iter().zip(&scale) {
+                want.push(f64::from(x) * f64::from(s) / (mean + 1e-3).sqrt());
+            }
+        }
+        assert_close(&got, &want, 1e-6);
     }
 
     #[test]

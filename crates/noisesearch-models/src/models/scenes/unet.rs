@@ -6,7 +6,7 @@
 
 use super::text::{TIME, WORD, WORDS};
 use crate::nn::activation::silu;
-use crate::nn::attention::{Attention, Tokens};
+use crate::nn::attention::{Attention, Tokens, usual_scale};
 use crate::nn::buffer::{Arena, Buffer};
 use crate::nn::conv::{Conv3x3, Padded};
 use crate::nn::embed::{SiluMlp, sinusoidal};
@@ -217,6 +217,8 @@ impl Attend {
             v: tokens(&kv[c..], count, 2 * c),
             heads: c / HEAD,
             head_dim: HEAD,
+            scale: usual_scale(HEAD),
+            bias: None,
         };
         attention.apply(isa, run.arena, &mut normed);
         self.proj

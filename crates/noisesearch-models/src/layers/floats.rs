@@ -1,0 +1,44 @@
+//! From CPU tensors to floats and back.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
+use std::ops::Deref;
+
+/// Whether the kernels of [`crate::nn`] take this tensor.
+pub(super) fn on_cpu(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The floats of a contiguous f32 CPU tensor in row-major order:
+/// `floats(&x.storage_and_layout())?`.
+pub(super) fn floats<'a, G>((storage, layout): &'a (G, &Layout)) -> Result<&'a [f32]>
+where
+    G: Deref<Target = Storage>,
+{
+    match (&**storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(floats)), Some((start, end))) => Ok(&floats[start..end]),
+        _ => bail!("expected a contiguous f32 tensor on the CPU"),
+    }
+}
+
+/// A copy of an f32 CPU tensor's floats in row-major order.
+pub(super) fn copied(x: &Tensor) -> Result<Vec<f32>> {
+    let x = x.contiguous()?;
+    Ok(floats(&x.storage_and_layout())?.to_vec())
+}
+
+/// Rows that one thread works on at a time: all rows divided evenly, a multiple of 8 so that few
+/// tiles are cut.
+pub(super) fn share(rows: usize) -> usize {
+    let even = rows.div_ceil(rayon::current_num_threads().max(1));
+    even.next_multiple_of(8).max(8)
+}
+
+/// `[b, c, h, w]` to `[b, h, w, c]`.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    x.permute((0, 2, 3, 1))?.contiguous()
+}
+
+/// `[b, h, w, c]` to `[b, c, h, w]`.
+pub fn channels_first(x: &Tensor) -> Result<Tensor> {
+    x.permute((0, 3, 1, 2))?.contiguous()
+}

@@ -1,0 +1,212 @@
+//! `y = x · weightᵀ + bias` over the last dimension.
+
+use super::floats::{floats, on_cpu, share};
+use super::{Activation, Loaded, Source, activate};
+use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
+use crate::nn::isa::Isa;
+use candle_core::{D, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// A linear layer.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Weight,
+    inputs: usize,
+    outputs: usize,
+}
+
+#[derive(Debug)]
+enum Weight {
+    Packed(PackedWeight),
+    /// The weight `[inputs, outputs]` and the bias.
+    Plain(Tensor, Option<Tensor>),
+}
+
+impl Linear {
+    /// Takes `weight: [outputs, inputs]` and `bias: [outputs]`.
+    pub fn load(mut s: Source, inputs: usize, outputs: usize) -> Loaded<Self> {
+        let weight = s.floats("weight", &[outputs, inputs])?;
+        let bias = s.floats("bias", &[outputs])?;
+        Self::new(&s, weight, bias, inputs)
+    }
+
+    /// Takes `weight: [outputs, inputs]`.
+    pub fn unbiased(mut s: Source, inputs: usize, outputs: usize) -> Loaded<Self> {
+        let weight = s.floats("weight", &[outputs, inputs])?;
+        Self::new(&s, weight, vec![], inputs)
+    }
+
+    /// Takes a convolution whose kernel is as large as its stride, `weight: [outputs, channels,
+    /// patch, patch]`, as a layer over patches `[channels * patch * patch]`; `biased` tells
+    /// whether there is a `bias: [outputs]`.
+    pub fn patches(
+        mut s: Source,
+        [channels, patch]: [usize; 2],
+        outputs: usize,
+        biased: bool,
+    ) -> Loaded<Self> {
+        let weight = s.floats("weight", &[outputs, channels, patch, patch])?;
+        let bias = match biased {
+            true => s.floats("bias", &[outputs])?,
+            false => vec![],
+        };
+        Self::new(&s, weight, bias, channels * patch * patch)
+    }
+
+    /// Several layers of one input as one: `names` under `s`, each of `outputs`, side by side in
+    /// the result. `biased` tells whether they have biases.
+    pub fn fused(
+        mut s: Source,
+        names: &[&str],
+        [inputs, outputs]: [usize; 2],
+        biased: bool,
+    ) -> Loaded<Self> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            let mut s = s.at(name);
+            weight.extend(s.floats("weight", &[outputs, inputs])?);
+            if biased {
+                bias.extend(s.floats("bias", &[outputs])?);
+            }
+        }
+        Self::new(&s, weight, bias, inputs)
+    }
+
+    /// From `weight: [outputs, inputs]` and `bias: [outputs]` (empty for none), for the place of
+    /// `source`.
+    pub fn new(source: &Source, weight: Vec<f32>, bias: Vec<f32>, inputs: usize) -> Loaded<Self> {
+        let outputs = weight.len() / inputs;
+        let weight = if source.place().is_cpu() {
+            Weight::Packed(PackedWeight::new(&weight, &bias, outputs, inputs))
+        } else {
+            let bias = match bias.is_empty() {
+                true => None,
+                false => Some(source.send(bias, &[outputs])?),
+            };
+            let mut turned = vec![0.0; weight.len()];
+            for (i, row) in weight.chunks_exact(inputs).enumerate() {
+                for (j, &w) in row.iter().enumerate() {
+                    turned[j * outputs + i] = w;
+                }
+            }
+            Weight::Plain(source.send(turned, &[inputs, outputs])?, bias)
+        };
+        Ok(Self {
+            weight,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// Features of the result.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// `x: [.., inputs]` to `[.., outputs]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store),
+            Weight::Plain(weight, bias) => self.plain(weight, bias.as_ref(), x),
+        }
+    }
+
+    /// The same, then an activation.
+    pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Packed(weight) if activation == Activation::Silu => {
+                self.packed(weight, x, Epilogue::Silu)
+            }
+            Weight::Packed(weight) if activation == Activation::GeluTanh => {
+                self.packed(weight, x, Epilogue::Gelu)
+            }
+            _ => activate(&self.forward(x)?, activation),
+        }
+    }
+
+    fn packed(&self, weight: &PackedWeight, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
+        let (k, n) = (self.inputs, self.outputs);
+        if x.dim(D::Minus1)? != k || !on_cpu(x) {
+            bail!("a linear layer of {k} inputs on the CPU was given {x:?}")
+        }
+        let rows = x.elem_count() / k;
+        let (isa, part) = (Isa::best(), share(rows));
+        let mut out = vec![0.0; rows * n];
+        let x = x.contiguous()?;
+        let reading = x.storage_and_layout();
+        let parts = floats(&reading)?.par_chunks(part * k);
+        parts
+            .zip(out.par_chunks_mut(part * n))
+            .for_each(|(x, out)| weight.apply(isa, Windows::rows(x, k), out, epilogue));
+        let mut shape = x.dims().to_vec();
+        *shape.last_mut().unwrap_or(&mut 0) = n;
+        Tensor::from_vec(out, shape, x.device())
+    }
+
+    fn plain(&self, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+        let mut shape = x.dims().to_vec();
+        let rows = x.elem_count() / self.inputs;
+        let y = x.reshape((rows, self.inputs))?.matmul(weight)?;
+        let y = match bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        *shape.last_mut().unwrap_or(&mut 0) = self.outputs;
+        y.reshape(shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{close, each_place, file, values};
+    use candle_core::Device;
+
+    #[test]
+    fn linear_layers_follow_their_formula_on_both_routes() {
+        let (w, b) = (values(&[10, 6], 1), values(&[10], 2));
+        let x = values(&[2, 5, 6], 3);
+        let want = x
+            .reshape((10, 6))
+            .and_then(|x| x.matmul(&w.t()?)?.broadcast_add(&b)?.reshape((2, 5, 10)))
+            .unwrap();
+        each_place(|place| {
+            let mut weights = file(&[("a.weight", &w), ("a.bias", &b)]);
+            let layer = Linear::load(Source::new(&mut weights, place).at("a"), 6, 10).unwrap();
+            close(
+                &layer.forward(&x.to_dtype(place.dtype).unwrap()).unwrap(),
+                &want,
+                1e-6,
+            );
+            weights.finish().unwrap();
+        });
+    }
+
+    #[test]
+    fn fused_layers_stand_side_by_side() {
+        let (v, w) = (values(&[4, 6], 1), values(&[4, 6], 2));
+        let x = values(&[3, 6], 3);
+        let parts = [x.matmul(&v.t().unwrap()), x.matmul(&w.t().unwrap())];
+        let parts = parts.map(|part| part.unwrap());
+        let want = Tensor::cat(&parts, 1).unwrap();
+        each_place(|place| {
+            let mut weights = file(&[("q.weight", &v), ("k.weight", &w)]);
+            let root = Source::new(&mut weights, place);
+            let layer = Linear::fused(root, &["q", "k"], [6, 4], false).unwrap();
+            close(
+                &layer.forward(&x.to_dtype(place.dtype).unwrap()).unwrap(),
+                &want,
+                1e-6,
+            );
+        });
+    }
+
+    #[test]
+    fn another_number_of_inputs_is_an_error() {
+        let mut weights = file(&[("weight", &values(&[4, 6], 1))]);
+        let place = super::super::Place::cpu();
+        let layer = Linear::unbiased(Source::new(&mut weights, &place), 6, 4).unwrap();
+        let x = Tensor::zeros((2, 5), candle_core::DType::F32, &Device::Cpu).unwrap();
+        assert!(layer.forward(&x).is_err());
+    }
+}

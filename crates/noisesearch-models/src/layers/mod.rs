@@ -1,0 +1,32 @@
+//! The layers that published networks are made of, on tensors of any device.
+//!
+//! A sequence is `[b, tokens, channels]`, an image `[b, height, width, channels]`: channels are
+//! always innermost, so a 1x1 convolution is a [`Linear`] and an image is a sequence by `reshape`.
+//! On the CPU a layer holds packed f32 weights and runs the kernels of [`crate::nn`] with all
+//! threads; elsewhere it holds tensors and runs candle's operations. Both follow one formula, which
+//! the tests compute again. On the CPU a row's result does not depend on its neighbours, on the
+//! batch or on the number of threads, bit for bit.
+
+mod activation;
+mod attention;
+mod conv;
+mod embed;
+mod floats;
+mod linear;
+mod norm;
+mod residual;
+mod source;
+
+pub use crate::nn::activation::Activation;
+pub use activation::{activate, gated};
+pub use attention::{Attend, attention};
+pub use conv::{Conv2d, Geometry, upsample};
+pub use embed::{Order, timestep};
+pub use floats::{channels_first, channels_last};
+pub use linear::Linear;
+pub use norm::{GroupNorm, LayerNorm, RmsNorm};
+pub use residual::{add, add_gated};
+pub use source::{Loaded, Place, Source};
+
+#[cfg(test)]
+mod testing;

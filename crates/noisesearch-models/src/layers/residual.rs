@@ -1,0 +1,59 @@
+//! What a branch adds to the stream it left.
+
+use super::floats::{copied, floats, on_cpu, share};
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// `x + y`, of one shape.
+pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    if !on_cpu(x) || x.shape() != y.shape() {
+        return x + y;
+    }
+    let mut out = copied(x)?;
+    let part = share(out.len());
+    let y = y.contiguous()?;
+    let reading = y.storage_and_layout();
+    let parts = out
+        .par_chunks_mut(part)
+        .zip(floats(&reading)?.par_chunks(part));
+    parts.for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
+    Tensor::from_vec(out, x.shape(), x.device())
+}
+
+/// `x + gate * y` with `x, y: [b, tokens, channels]` and `gate: [b, channels]`.
+pub fn add_gated(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (_, tokens, channels) = x.dims3()?;
+    if !on_cpu(x) {
+        return x + y.broadcast_mul(&gate.unsqueeze(1)?)?;
+    }
+    let mut out = copied(x)?;
+    let (y, gate) = (y.contiguous()?, gate.contiguous()?);
+    let (y, gate) = (y.storage_and_layout(), gate.storage_and_layout());
+    let (y, gate) = (floats(&y)?, floats(&gate)?);
+    let rows = out.par_chunks_mut(channels).zip(y.par_chunks(channels));
+    rows.enumerate().for_each(|(i, (x, y))| {
+        let gate = &gate[i / tokens * channels..][..channels];
+        for ((x, y), gate) in x.iter_mut().zip(y).zip(gate) {
+            *x += gate * y;
+        }
+    });
+    Tensor::from_vec(out, x.shape(), x.device())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{close, values};
+
+    #[test]
+    fn sums_follow_their_formulas() {
+        let (x, y) = (values(&[2, 3, 5], 1), values(&[2, 3, 5], 2));
+        let gate = values(&[2, 5], 3);
+        close(&add(&x, &y).unwrap(), &(&x + &y).unwrap(), 1e-7);
+        let want = y
+            .broadcast_mul(&gate.unsqueeze(1).unwrap())
+            .and_then(|y| &x + y)
+            .unwrap();
+        close(&add_gated(&x, &gate, &y).unwrap(), &want, 1e-6);
+    }
+}

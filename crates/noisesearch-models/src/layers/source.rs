@@ -1,0 +1,93 @@
+//! A place in a model file, from which layers take their tensors by relative name.
+
+use crate::weights::{Weights, WeightsError};
+use candle_core::{DType, Device, Tensor};
+use std::fmt::Display;
+
+/// What loading gives, or what is wrong with the file.
+pub type Loaded<T> = Result<T, WeightsError>;
+
+/// Where a model lives.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The device of weights and activations.
+    pub device: Device,
+    /// The number format of weights and activations. F32 on the CPU runs our kernels.
+    pub dtype: DType,
+}
+
+impl Place {
+    /// The CPU, in f32.
+    pub fn cpu() -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype: DType::F32,
+        }
+    }
+
+    /// Whether layers are made for the kernels of [`crate::nn`].
+    pub(super) fn is_cpu(&self) -> bool {
+        self.device.is_cpu() && self.dtype == DType::F32
+    }
+}
+
+/// A prefix of tensor names in a model file, and where the model shall live.
+pub struct Source<'a> {
+    weights: &'a mut Weights,
+    prefix: String,
+    place: &'a Place,
+}
+
+impl<'a> Source<'a> {
+    /// The root of a file.
+    pub fn new(weights: &'a mut Weights, place: &'a Place) -> Self {
+        Self {
+            weights,
+            prefix: String::new(),
+            place,
+        }
+    }
+
+    /// The tensors whose names go on with `name` and a dot.
+    pub fn at(&mut self, name: impl Display) -> Source<'_> {
+        Source {
+            prefix: format!("{}{name}.", self.prefix),
+            weights: self.weights,
+            place: self.place,
+        }
+    }
+
+    /// Whether there is a tensor of this name that was not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.weights.has(&self.full(name))
+    }
+
+    /// Where the model lives.
+    pub fn place(&self) -> &Place {
+        self.place
+    }
+
+    /// Takes a tensor's floats, which must have this shape; row-major.
+    pub fn floats(&mut self, name: &str, shape: &[usize]) -> Loaded<Vec<f32>> {
+        let name = self.full(name);
+        self.weights.take_vec(&name, shape)
+    }
+
+    /// Takes a tensor to where the model lives.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Loaded<Tensor> {
+        let floats = self.floats(name, shape)?;
+        self.send(floats, shape)
+    }
+
+    /// Floats as a tensor of `shape` where the model lives.
+    pub(super) fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
+        let place = self.place;
+        let sent = Tensor::from_vec(floats, shape, &place.device);
+        sent.and_then(|tensor| tensor.to_dtype(place.dtype))
+            .map_err(|error| self.weights.device_error(&self.prefix, error))
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
