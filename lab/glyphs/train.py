@@ -9,14 +9,16 @@ resumptions: a busy machine delays the end and does not cut the training short.
 import argparse
 import copy
 import os
+import sys
 import time
 
 import numpy as np
 import torch
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from grid import write_grid
-from muon import optimisers
 from sit import CLASSES, CONFIGS, SiT, sample
+from training import Muon, Twin, save
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -32,9 +34,18 @@ def arguments():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--average", type=float, default=0.995)
-    parser.add_argument("--compile", action="store_true", help="a minute first, a quarter faster")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--f32", action="store_true", help="no bf16 arithmetic")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
+
+
+def optimisers(net, lr):
+    """Muon for the matrices inside the blocks, AdamW for the rest."""
+    matrices = [w for name, w in net.named_parameters() if name.startswith("blocks") and w.dim() == 2]
+    inside = {id(w) for w in matrices}
+    rest = [w for w in net.parameters() if w.requires_grad and id(w) not in inside]
+    return [Muon(matrices, lr), torch.optim.AdamW(rest, lr, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
 def rate(step, elapsed, args):
@@ -53,11 +64,6 @@ def loss_of(net, images, labels, generator):
     return (v - (noise - x0)).square().mean()
 
 
-def save(path, state):
-    torch.save(state, path + ".new")
-    os.replace(path + ".new", path)
-
-
 def picture(net, path):
     """A grid of two samples a class."""
     generator = torch.Generator().manual_seed(1)
@@ -67,11 +73,11 @@ def picture(net, path):
 
 def main():
     args = arguments()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     net = SiT(**CONFIGS[args.size]).to(args.device)
     average = copy.deepcopy(net)
-    forward = torch.compile(net) if args.compile else net
+    forward = net if args.f32 else Twin(net)
     opts = optimisers(net, args.rate)
     step, seconds, running = 0, 0.0, None
     if args.resume and os.path.exists(args.checkpoint):
@@ -93,6 +99,8 @@ def main():
         picked = torch.randint(len(images), (args.batch,), generator=generator)
         loss = loss_of(forward, images[picked], labels[picked], generator)
         loss.backward()
+        if forward is not net:
+            forward.collect()
         for opt in opts:
             opt.step()
             opt.zero_grad()
@@ -112,9 +120,8 @@ def main():
 
 
 def checkpoint(args, net, average, opts, step, seconds):
-    state = dict(net=net.state_dict(), average=average.state_dict(), step=step, seconds=seconds,
-                 opts=[opt.state_dict() for opt in opts], size=args.size)
-    save(args.checkpoint, state)
+    save(args.checkpoint, net=net.state_dict(), average=average.state_dict(), step=step,
+         seconds=seconds, opts=[opt.state_dict() for opt in opts], size=args.size)
 
 
 if __name__ == "__main__":

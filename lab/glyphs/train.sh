@@ -14,7 +14,7 @@ for judge in classifier oracle; do
   [ -e "$out/glyphs-$judge.pt" ] ||
     "$python" train_judge.py "$judge" --checkpoint "$out/glyphs-$judge.pt" --minutes 4
 done
-"$python" train.py base --checkpoint "$out/glyphs-base.pt" --minutes 43 --resume --compile
-"$python" train.py small --checkpoint "$out/glyphs-small.pt" --minutes 21 --resume --compile
+"$python" train.py base --checkpoint "$out/glyphs-base.pt" --minutes 43 --resume
+"$python" train.py small --checkpoint "$out/glyphs-small.pt" --minutes 21 --resume
 "$python" export.py "$out"/glyphs-{base,small,classifier,oracle}.pt
 "$python" measure.py

@@ -10,6 +10,7 @@ import copy
 import os
 import queue
 import subprocess
+import sys
 import threading
 import time
 
@@ -18,6 +19,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from training import Muon, Twin, save
 from unet import TOKENS, UNet
 
 PICTURE = 64 * 64 * 3
@@ -45,46 +48,6 @@ def stream(binary, seed, batch, depth=4):
     return batches()
 
 
-def orthogonalise(g, steps=5):
-    """Quintic Newton-Schulz iteration towards the nearest orthogonal matrices; g: [m, rows, cols]."""
-    x = g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    flip = x.shape[1] > x.shape[2]
-    x = (x.mT if flip else x).bfloat16().contiguous()
-    for _ in range(steps):
-        a = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.mT if flip else x).float()
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised per matrix, scaled to a fixed root mean square."""
-
-    def __init__(self, params, lr, momentum=0.95, weight_decay=0.01):
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            alike = {}
-            for p in group["params"]:
-                alike.setdefault(p.flatten(1).shape, []).append(p)
-            for shape, params in alike.items():
-                self.update(group, shape, params)
-
-    def update(self, group, shape, params):
-        """One step of all matrices of one shape."""
-        for p in params:
-            if "m" not in self.state[p]:
-                self.state[p]["m"] = torch.zeros_like(p)
-        momenta, grads = [self.state[p]["m"] for p in params], [p.grad for p in params]
-        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
-        ahead = [g.lerp(m, group["momentum"]).flatten(1) for g, m in zip(grads, momenta)]
-        updates = orthogonalise(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
-        for p, update in zip(params, updates):
-            p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.add_(update.view_as(p), alpha=-group["lr"])
-
-
 def optimisers(net, lr):
     matrices = lambda name, p: p.ndim >= 2 and "embed" not in name and "position" not in name
     named = list(net.named_parameters())
@@ -100,27 +63,6 @@ def rate(step, args):
     return warm * max(0.0, min(1.0, (args.steps - step) / max(1, args.decay)))
 
 
-class Twin:
-    """A bf16 copy of a network that does its arithmetic; weights and updates stay in f32.
-
-    On processors with bf16 matrix units this is 1.6 times as fast as f32.
-    """
-
-    def __init__(self, net):
-        self.net, self.half = net, copy.deepcopy(net).bfloat16()
-        self.ours, self.theirs = list(net.parameters()), list(self.half.parameters())
-
-    def __call__(self, x, t, tokens):
-        with torch.no_grad():
-            torch._foreach_copy_(self.theirs, self.ours)
-        return self.half(x.bfloat16(), t, tokens).float()
-
-    def collect(self):
-        """Moves the gradients to the f32 weights."""
-        for ours, theirs in zip(self.ours, self.theirs):
-            ours.grad, theirs.grad = theirs.grad.float(), None
-
-
 def loss_of(net, x0, tokens):
     b = x0.shape[0]
     noise = torch.randn_like(x0)
@@ -129,11 +71,6 @@ def loss_of(net, x0, tokens):
     s = t[:, None, None, None]
     v = net((1 - s) * x0 + s * noise, t, tokens)
     return (v - (noise - x0)).square().mean()
-
-
-def save(path, **state):
-    torch.save(state, path + ".part")
-    os.replace(path + ".part", path)
 
 
 def main():
