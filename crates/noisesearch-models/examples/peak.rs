@@ -1,4 +1,5 @@
-//! Prints the fused-multiply-add peak of one core and how much of it matrix products reach.
+//! Prints the fused-multiply-add peak of one core and how much of it matrix products reach;
+//! `peak all` prints the peak of all threads together in GFLOP/s, and nothing else.
 
 use noisesearch_models::nn::gemm::{Epilogue, PackedWeight, Windows};
 use noisesearch_models::nn::isa::{Isa, Kernel};
@@ -6,26 +7,62 @@ use std::hint::black_box;
 use std::time::Instant;
 
 /// Independent chains of fused multiply-adds, enough to fill the pipelines.
-struct Chains([[f32; 16]; 6]);
+struct Chains([[f32; 16]; CHAINS]);
 
+const CHAINS: usize = 12;
 /// Steps a chain and call.
 const STEPS: usize = 4096;
+/// Operations of a call.
+const FLOP: f64 = (2 * CHAINS * 16 * STEPS) as f64;
+
+#[inline(always)]
+fn advance<const N: usize>(chains: &mut [[f32; 16]; N]) {
+    let mut tile = *chains;
+    for _ in 0..STEPS {
+        for chain in &mut tile {
+            for x in chain {
+                *x = x.mul_add(0.999_9, 0.000_1);
+            }
+        }
+    }
+    *chains = tile;
+}
 
 impl Kernel for Chains {
-    type Output = [[f32; 16]; 6];
+    type Output = [[f32; 16]; CHAINS];
 
+    /// Six chains at a time fit 16 registers of 8 floats.
     #[inline(always)]
     fn run(self) -> Self::Output {
         let mut chains = self.0;
-        for _ in 0..STEPS {
-            for chain in &mut chains {
-                for x in chain {
-                    *x = x.mul_add(0.999_9, 0.000_1);
-                }
-            }
-        }
+        let (halves, _) = chains.as_chunks_mut::<{ CHAINS / 2 }>();
+        halves.iter_mut().for_each(advance);
         chains
     }
+
+    #[inline(always)]
+    fn run_wide(self) -> Self::Output {
+        let mut chains = self.0;
+        advance(&mut chains);
+        chains
+    }
+}
+
+fn chains(isa: Isa) {
+    black_box(isa.run(Chains(black_box([[1.0; 16]; CHAINS]))));
+}
+
+/// GFLOP/s of all threads, the best of many rounds.
+fn all_threads(isa: Isa) -> f64 {
+    let threads = rayon::current_num_threads();
+    let (mut best, start) = (0.0f64, Instant::now());
+    while start.elapsed().as_secs_f64() < 1.0 {
+        let time = seconds(&mut || {
+            rayon::broadcast(|_| (0..50).for_each(|_| chains(isa)));
+        });
+        best = best.max(50.0 * threads as f64 * FLOP / time * 1e-9);
+    }
+    best
 }
 
 /// Seconds of one call.
@@ -48,6 +85,10 @@ fn fastest(mut a: impl FnMut(), mut b: impl FnMut()) -> [f64; 2] {
 
 fn main() {
     let isa = Isa::best();
+    if std::env::args().any(|argument| argument == "all") {
+        println!("{:.1}", all_threads(isa));
+        return;
+    }
     println!("{isa:?}, one core");
     for [m, k, n] in [
         [64, 128, 512],
@@ -63,12 +104,9 @@ fn main() {
     ] {
         let weight = PackedWeight::new(&vec![0.5; n * k], &[], n, k);
         let (left, mut out) = (vec![0.25; m * k], vec![0.0; m * n]);
-        let chains = || {
-            black_box(isa.run(Chains(black_box([[1.0; 16]; 6]))));
-        };
         let product = || weight.apply(isa, Windows::rows(&left, k), &mut out, Epilogue::Store);
-        let [peak, product] = fastest(chains, product);
-        let peak = (2 * 6 * 16 * STEPS) as f64 / peak * 1e-9;
+        let [peak, product] = fastest(|| chains(isa), product);
+        let peak = FLOP / peak * 1e-9;
         let rate = (2 * m * k * n) as f64 / product * 1e-9;
         let share = 100.0 * rate / peak;
         println!("{m} x {k} x {n}: {rate:.1} GFLOP/s, {share:.0} % of the peak {peak:.1}");
