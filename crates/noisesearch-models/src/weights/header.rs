@@ -180,7 +180,7 @@ fn validate(
             });
         }
         at = end;
-        let pieces = vec![start + begin..start + end];
+        let bytes = start + begin..start + end;
         if entries.contains_key(&name) {
             return Err(Fault::Duplicate { name });
         }
@@ -190,7 +190,7 @@ fn validate(
                 dtype,
                 shape,
                 store: 0,
-                pieces,
+                pieces: vec![bytes],
             },
         );
     }
