@@ -2,5 +2,6 @@
 
 pub mod conformance;
 pub mod glyphs;
+pub mod resample;
 pub mod scenes;
 pub mod verifier;
