@@ -64,6 +64,17 @@ impl Checkpoint {
         })
     }
 
+    /// The folder of a single network in the layout of transformers, whose files are those of the
+    /// component `""`. Nothing is read.
+    pub fn of_network(folder: &Path) -> Self {
+        Self {
+            name: folder.display().to_string(),
+            pipeline: None,
+            components: BTreeMap::from([(String::new(), Folder::new(folder.to_owned()))]),
+            hashes: Mutex::default(),
+        }
+    }
+
     /// The path or name by which it was opened.
     pub fn name(&self) -> &str {
         &self.name
