@@ -29,4 +29,4 @@ pub use residual::{add, add_gated, add_to_pixels};
 pub use source::{Loaded, Place, Source};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
