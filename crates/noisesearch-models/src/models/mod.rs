@@ -3,4 +3,5 @@
 pub mod resnet;
 pub mod scenes;
 pub mod sit;
+pub mod unet;
 pub mod vae;
