@@ -1,6 +1,8 @@
 //! What a U-Net's `config.json` says.
 
+use crate::layers::{Order, Place, timestep};
 use crate::pipeline::OpenError;
+use candle_core::{Result, Tensor};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -120,7 +122,7 @@ const FIXED_NUMBERS: [(&str, f64); 3] = [
 
 impl UNetConfig {
     /// Reads and checks the JSON of a `config.json`.
-    pub fn new(json: Value) -> Result<Self, OpenError> {
+    pub fn new(json: Value) -> std::result::Result<Self, OpenError> {
         for (field, supported) in fixed() {
             let found = json.get(field).unwrap_or(&Value::Null);
             let holds = found.is_null() || *found == supported;
@@ -137,7 +139,7 @@ impl UNetConfig {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), OpenError> {
+    fn check(&self) -> std::result::Result<(), OpenError> {
         let blocks = self.block_out_channels.len();
         require(
             self.in_channels == self.out_channels && width(self.in_channels),
@@ -190,7 +192,7 @@ impl UNetConfig {
         self.check_inputs()
     }
 
-    fn check_inputs(&self) -> Result<(), OpenError> {
+    fn check_inputs(&self) -> std::result::Result<(), OpenError> {
         require(
             width(self.cross_attention_dim),
             "cross_attention_dim",
@@ -224,6 +226,16 @@ impl UNetConfig {
             .filter(|pooled| *pooled > 0)
     }
 
+    /// What a network with `text_time` is told of one row besides the context: `pooled:
+    /// [pooled]`, then sinusoidal features of six sizes in pixels, which are the height and width
+    /// of the original, the top and left of the crop, and the height and width of the target
+    /// (Podell et al., section 2.2). Returns `[projection_class_embeddings_input_dim]`.
+    pub fn added(&self, pooled: &Tensor, sizes: [f64; 6]) -> Result<Tensor> {
+        let width = self.addition_time_embed_dim.unwrap_or(0);
+        let features = timestep(&sizes, width, Order::CosineFirst, &Place::cpu())?;
+        Tensor::cat(&[pooled, &features.flatten_all()?], 0)
+    }
+
     /// Features of the time embedding.
     pub fn time(&self) -> usize {
         4 * self.block_out_channels.first().copied().unwrap_or(0)
@@ -239,7 +251,7 @@ fn require(
     what: &str,
     found: impl ToString,
     supported: &str,
-) -> Result<(), OpenError> {
+) -> std::result::Result<(), OpenError> {
     if holds {
         return Ok(());
     }
