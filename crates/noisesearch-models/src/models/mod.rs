@@ -1,4 +1,6 @@
 //! Model families, one folder each.
 
+pub mod resnet;
 pub mod scenes;
 pub mod sit;
+pub mod vae;
