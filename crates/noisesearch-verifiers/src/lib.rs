@@ -2,5 +2,7 @@
 
 pub mod conformance;
 pub mod glyphs;
+pub mod preprocess;
+pub mod resample;
 pub mod scenes;
 pub mod verifier;
