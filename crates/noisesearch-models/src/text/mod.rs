@@ -3,6 +3,7 @@
 mod bpe;
 mod charsmap;
 mod clip;
+mod clip_component;
 mod clip_tokenizer;
 mod config;
 mod embedding;
@@ -15,6 +16,7 @@ mod t5_tokenizer;
 mod unigram;
 
 pub use clip::{ClipText, ClipTextConfig, ClipTextOutput};
+pub use clip_component::ClipComponent;
 pub use clip_tokenizer::{ClipTokenizer, Padding};
 pub use error::TextError;
 pub use files::Files;
