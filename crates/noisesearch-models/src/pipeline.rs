@@ -1,11 +1,13 @@
 //! A model opened: everything that turns a task into images.
 
 use crate::checkpoint::CheckpointError;
-use crate::denoiser::{Conditioner, Decoder, Denoiser};
+use crate::denoiser::{Conditioner, Decoder, Denoiser, LatentShape};
 use crate::layers::Place;
+use crate::limits::SIDE_PIXELS_MAX;
 use crate::path::{NoisePath, PathError};
 use crate::prediction::PredictionError;
 use crate::schedule::{Schedule, ShiftError};
+use crate::text::TextError;
 use crate::weights::WeightsError;
 
 /// A model opened: everything that turns a task into images.
@@ -35,6 +37,28 @@ pub struct Options {
     pub height: usize,
 }
 
+impl Options {
+    /// The latent of an image, `factor` times smaller. Neither side may be beyond
+    /// [`SIDE_PIXELS_MAX`].
+    pub(crate) fn latent(&self, channels: usize, factor: usize) -> Result<LatentShape, OpenError> {
+        for (what, side) in [("width", self.width), ("height", self.height)] {
+            let fits = side % factor == 0 && (factor..=SIDE_PIXELS_MAX).contains(&side);
+            if !fits {
+                return Err(OpenError::Unsupported {
+                    what: format!("the {what}"),
+                    found: format!("{side} pixels"),
+                    supported: format!("multiples of {factor} up to {SIDE_PIXELS_MAX}"),
+                });
+            }
+        }
+        Ok(LatentShape {
+            channels,
+            height: self.height / factor,
+            width: self.width / factor,
+        })
+    }
+}
+
 /// Why a model cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,13 +78,13 @@ pub enum OpenError {
     /// The spacing its scheduler describes.
     #[error(transparent)]
     Shift(#[from] ShiftError),
-    /// A tokenizer file that is not what its name says.
-    #[error("{file}: {problem}; fetch the tokenizer again")]
+    /// A tokenizer.
+    #[error("{component}: {source}")]
     Text {
-        /// Component and file.
-        file: String,
-        /// What is wrong with it.
-        problem: String,
+        /// The component it is.
+        component: String,
+        /// What is wrong with its files.
+        source: TextError,
     },
     /// A configuration, size or format that is not run here.
     #[error("{what} is {found}; supported: {supported}")]
@@ -75,4 +99,14 @@ pub enum OpenError {
     /// A tensor operation failed.
     #[error("the model cannot be prepared: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl OpenError {
+    /// A tokenizer that cannot be used.
+    pub(crate) fn text(component: &str, source: TextError) -> Self {
+        Self::Text {
+            component: component.to_owned(),
+            source,
+        }
+    }
 }
