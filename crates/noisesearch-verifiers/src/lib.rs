@@ -1,6 +1,9 @@
 //! What judges a sample: one verifier, one file.
 
+pub mod command;
 pub mod conformance;
 pub mod glyphs;
+pub mod limits;
+pub mod picture;
 pub mod scenes;
 pub mod verifier;
