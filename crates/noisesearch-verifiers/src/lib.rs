@@ -4,6 +4,8 @@ pub mod command;
 pub mod conformance;
 pub mod glyphs;
 pub mod limits;
+#[cfg(feature = "judge")]
+pub mod llm;
 pub mod picture;
 pub mod scenes;
 pub mod verifier;

@@ -22,3 +22,18 @@ pub const COMMAND_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Files that a verifier's program has open; the usual default of systems.
 pub const COMMAND_OPEN_FILES_MAX: u64 = 1024;
+
+/// Requests to a judge that run at the same time: what free tiers allow.
+pub const LLM_CONCURRENT_MAX: usize = 4;
+
+/// Seconds for one request to a judge: a slow model takes half of it.
+pub const LLM_SECONDS_MAX: u64 = 60;
+
+/// Times that a request is sent, the first included.
+pub const LLM_ATTEMPTS_MAX: u32 = 4;
+
+/// Bytes of a response of a judge: a grade is about 2 KB, its envelope another.
+pub const LLM_RESPONSE_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of one cached grade.
+pub const LLM_CACHED_BYTES_MAX: u64 = 64 << 10;
