@@ -134,9 +134,10 @@ fn core_has_no_clock_disk_or_thread() {
     ];
     let core = |name: &str| name.starts_with("crates/noisesearch-core/src");
     hold("core is pure", mentions(core, &words));
-    // Model files come in by one door; a verifier outside this process is reached by its own.
+    // Model files come in by their doors; a verifier outside this process is reached by its own.
     let doors = [
-        "crates/noisesearch-models/src/weights.rs",
+        "crates/noisesearch-models/src/checkpoint",
+        "crates/noisesearch-models/src/weights/store.rs",
         "crates/noisesearch-verifiers/src/command",
         "crates/noisesearch-verifiers/src/llm",
     ];

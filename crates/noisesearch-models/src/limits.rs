@@ -9,3 +9,6 @@ pub const TENSORS_MAX: usize = 100_000;
 
 /// Bytes of one model file: above every published shard, below what would only fill memory.
 pub const FILE_BYTES_MAX: u64 = 64 << 30;
+
+/// Bytes of a text file of a model: a tokenizer's vocabulary has a few million.
+pub const SIDE_FILE_BYTES_MAX: u64 = 32 << 20;

@@ -7,5 +7,7 @@ pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;
 pub mod picture;
+pub mod preprocess;
+pub mod resample;
 pub mod scenes;
 pub mod verifier;
