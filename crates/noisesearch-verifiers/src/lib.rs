@@ -11,3 +11,4 @@ pub mod preprocess;
 pub mod resample;
 pub mod scenes;
 pub mod verifier;
+pub mod vision;

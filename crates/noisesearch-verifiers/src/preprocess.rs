@@ -114,7 +114,10 @@ impl Preprocess {
     pub fn apply(&self, images: &Tensor) -> Result<Tensor> {
         let (b, channels, h, w) = images.dims4()?;
         if ![1, 3].contains(&channels) || h == 0 || w == 0 {
-            bail!("images of shape {:?}; [b, 1|3, h, w] are judged", images.dims())
+            bail!(
+                "images of shape {:?}; [b, 1|3, h, w] are judged",
+                images.dims()
+            )
         }
         let images = images.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
         let pixels: Vec<f32> = images.flatten_all()?.to_vec1()?;
@@ -227,7 +230,11 @@ impl File {
         };
         let numbers = colours.mean.iter().chain(&colours.std);
         if !numbers.clone().all(|x| x.is_finite()) || colours.std.iter().any(|x| *x <= 0.0) {
-            return Err(unsupported("image_std", format!("{colours:?}"), "positive numbers"));
+            return Err(unsupported(
+                "image_std",
+                format!("{colours:?}"),
+                "positive numbers",
+            ));
         }
         let (side, fit) = self.fit(usual)?;
         Ok(Preprocess {

@@ -25,8 +25,8 @@ pub use embed::{Order, timestep};
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
-pub use residual::{add, add_gated};
+pub use residual::{add, add_gated, add_to_pixels};
 pub use source::{Loaded, Place, Source};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -117,6 +117,8 @@ impl ClipText {
         };
         let mut s = source.at("text_model");
         let mut embeddings = s.at("embeddings");
+        // Old files hold the numbers 0 to 76.
+        embeddings.skip("position_ids");
         let at = embeddings.at("token_embedding");
         let tokens = Embedding::load(at, config.vocab_size, width)?;
         let at = embeddings.at("position_embedding");

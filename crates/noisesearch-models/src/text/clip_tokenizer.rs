@@ -7,7 +7,10 @@
 
 use super::TextError;
 use super::bpe::Bpe;
-use super::special::{Names, Part, Specials, id, json};
+use super::files::{Files, WHOLE};
+use super::special::{Names, Part, Specials, id};
+use crate::checkpoint::Checkpoint;
+use crate::pipeline::OpenError;
 use regex::Regex;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -16,6 +19,10 @@ use unicode_normalization::UnicodeNormalization;
 /// Usual names of the first and the last token.
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
+
+/// The vocabulary, and its merges in the order of learning.
+const VOCABULARY: &str = "vocab.json";
+const LEARNED: &str = "merges.txt";
 
 /// What a word is.
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
@@ -80,32 +87,33 @@ impl ClipTokenizer {
         Self::of(Bpe::numbered(MERGES), specials, [start, end, pad])
     }
 
+    /// Opens a component of a checkpoint, such as `tokenizer` or `tokenizer_2`.
+    pub fn open(checkpoint: &Checkpoint, component: &str) -> Result<Self, OpenError> {
+        let files = Files::read(checkpoint, component, &[VOCABULARY, LEARNED])?;
+        Self::from_files(&files).map_err(|error| OpenError::text(component, error))
+    }
+
     /// From the files of a tokenizer's folder: `vocab.json` with `merges.txt`, or
     /// `tokenizer.json`; the padding of `tokenizer_config.json` or `special_tokens_map.json`.
-    /// `file` gives the content of a file, or `None` if there is none.
-    pub fn from_files<E: From<TextError>>(
-        mut file: impl FnMut(&str) -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<Self, E> {
-        let names = Names::read(&mut file)?;
-        if let (Some(vocab), Some(merges)) = (file("vocab.json")?, file("merges.txt")?) {
-            let vocab = json("vocab.json", &vocab)?;
-            let merges = str::from_utf8(&merges).map_err(|_| damaged("is not UTF-8"))?;
+    pub fn from_files(files: &Files) -> Result<Self, TextError> {
+        let names = Names::read(files)?;
+        if let (Some(vocabulary), Some(merges)) = (files.json(VOCABULARY)?, files.get(LEARNED)) {
+            let merges = str::from_utf8(merges).map_err(|_| damaged("is not UTF-8"))?;
             let lines = merges.lines().filter(|line| !line.starts_with("#version"));
             let lines = lines.filter(|line| !line.is_empty());
             let pairs: Result<Vec<_>, _> = lines.map(pair).collect();
-            return Ok(Self::new(&vocab, pairs?, names)?);
+            return Self::new(&vocabulary, pairs?, names);
         }
-        let Some(bytes) = file("tokenizer.json")? else {
+        let Some(TokenizerJson { model }) = files.json(WHOLE)? else {
             let wanted = "vocab.json with merges.txt";
-            return Err(TextError::NoVocabulary { wanted }.into());
+            return Err(TextError::NoVocabulary { wanted });
         };
-        let TokenizerJson { model } = json("tokenizer.json", &bytes)?;
         let pairs = model.merges.iter().map(|merge| match merge {
             Merge::Line(line) => pair(line),
             Merge::Pair(left, right) => Ok((left.as_str(), right.as_str())),
         });
         let pairs: Result<Vec<_>, _> = pairs.collect();
-        Ok(Self::new(&model.vocab, pairs?, names)?)
+        Self::new(&model.vocab, pairs?, names)
     }
 
     fn new(
@@ -173,8 +181,10 @@ fn clean(text: &str) -> String {
 }
 
 fn damaged(fault: &'static str) -> TextError {
-    let file = "merges.txt";
-    TextError::Damaged { file, fault }
+    TextError::Damaged {
+        file: LEARNED,
+        fault,
+    }
 }
 
 /// The two parts of a merge.

@@ -5,13 +5,13 @@
 #[non_exhaustive]
 pub enum TextError {
     /// None of the files that describe a vocabulary.
-    #[error("the tokenizer folder has neither {wanted} nor tokenizer.json; fetch it again")]
+    #[error("its folder has neither {wanted} nor tokenizer.json; fetch it again")]
     NoVocabulary {
         /// The usual files.
         wanted: &'static str,
     },
     /// Not the JSON that the format wants.
-    #[error("{file} of the tokenizer is not what this program reads: {source}")]
+    #[error("{file} is not what this program reads: {source}")]
     Json {
         /// Name of the file.
         file: &'static str,
@@ -19,7 +19,7 @@ pub enum TextError {
         source: serde_json::Error,
     },
     /// Not text, or not the format.
-    #[error("{file} of the tokenizer is damaged: {fault}; fetch it again")]
+    #[error("{file} is damaged: {fault}; fetch it again")]
     Damaged {
         /// Name of the file.
         file: &'static str,
@@ -27,7 +27,7 @@ pub enum TextError {
         fault: &'static str,
     },
     /// A token that something else refers to is not in the vocabulary.
-    #[error("the vocabulary of the tokenizer lacks `{token}`, {wanted_by}")]
+    #[error("the vocabulary lacks `{token}`, {wanted_by}")]
     NoToken {
         /// The token.
         token: String,
@@ -35,7 +35,7 @@ pub enum TextError {
         wanted_by: &'static str,
     },
     /// A tokenizer of another kind.
-    #[error("the tokenizer's {what} is {found}; this program reads {supported}")]
+    #[error("the {what} is {found}; this program reads {supported}")]
     Unsupported {
         /// A setting.
         what: &'static str,

@@ -1,6 +1,7 @@
 //! Tokens that text may name, such as `</s>`: they are found before anything else is done to it.
 
 use super::TextError;
+use super::files::{Files, NAMING};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -73,18 +74,14 @@ impl Name {
     }
 }
 
-/// Files by which a tokenizer's folder names its special tokens, the first that names one counts.
-const NAMING: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
-
 impl Names {
-    /// What the files of a folder say; `file` gives one by name.
-    pub(super) fn read<E: From<TextError>>(
-        file: &mut impl FnMut(&str) -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<Self, E> {
+    /// What the files of a folder say; the first that names a token counts.
+    pub(super) fn read(files: &Files) -> Result<Self, TextError> {
         let mut names = Self::default();
         for name in NAMING {
-            let Some(bytes) = file(name)? else { continue };
-            let more: Self = json(name, &bytes)?;
+            let Some(more) = files.json::<Self>(name)? else {
+                continue;
+            };
             names.bos_token = names.bos_token.or(more.bos_token);
             names.eos_token = names.eos_token.or(more.eos_token);
             names.pad_token = names.pad_token.or(more.pad_token);
@@ -102,14 +99,6 @@ impl Names {
             name(self.pad_token, pad),
         ]
     }
-}
-
-/// Reads JSON of a tokenizer's `file`.
-pub(super) fn json<T: for<'a> Deserialize<'a>>(
-    file: &'static str,
-    bytes: &[u8],
-) -> Result<T, TextError> {
-    serde_json::from_slice(bytes).map_err(|source| TextError::Json { file, source })
 }
 
 /// The id of a token in a vocabulary.

@@ -5,9 +5,12 @@
 
 use super::TextError;
 use super::charsmap::Charsmap;
+use super::files::{Files, WHOLE};
 use super::sentencepiece::{Kind, SentencePiece};
-use super::special::{Names, Part, Specials, json};
+use super::special::{Names, Part, Specials};
 use super::unigram::Unigram;
+use crate::checkpoint::Checkpoint;
+use crate::pipeline::OpenError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,7 +26,6 @@ const EXTRA_IDS: u32 = 100;
 const EXTRA_IDS_MAX: u32 = 10_000;
 
 const MODEL: &str = "spiece.model";
-const JSON: &str = "tokenizer.json";
 
 /// Turns a prompt into token ids of T5.
 #[derive(Debug)]
@@ -58,18 +60,21 @@ struct Added {
 }
 
 impl T5Tokenizer {
-    /// From the files of a tokenizer's folder: `spiece.model`, or `tokenizer.json`. `file` gives
-    /// the content of a file, or `None` if there is none.
-    pub fn from_files<E: From<TextError>>(
-        mut file: impl FnMut(&str) -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<Self, E> {
-        let names = Names::read(&mut file)?;
-        if let Some(bytes) = file(MODEL)? {
-            return Ok(Self::from_model(&bytes, names)?);
+    /// Opens a component of a checkpoint, such as `tokenizer` or `tokenizer_2`.
+    pub fn open(checkpoint: &Checkpoint, component: &str) -> Result<Self, OpenError> {
+        let files = Files::read(checkpoint, component, &[MODEL])?;
+        Self::from_files(&files).map_err(|error| OpenError::text(component, error))
+    }
+
+    /// From the files of a tokenizer's folder: `spiece.model`, or `tokenizer.json`.
+    pub fn from_files(files: &Files) -> Result<Self, TextError> {
+        let names = Names::read(files)?;
+        if let Some(bytes) = files.get(MODEL) {
+            return Self::from_model(bytes, names);
         }
-        match file(JSON)? {
-            Some(bytes) => Ok(Self::from_json(json(JSON, &bytes)?, names)?),
-            None => Err(TextError::NoVocabulary { wanted: MODEL }.into()),
+        match files.json(WHOLE)? {
+            Some(tokenizer) => Self::from_json(tokenizer, names),
+            None => Err(TextError::NoVocabulary { wanted: MODEL }),
         }
     }
 
@@ -105,15 +110,15 @@ impl T5Tokenizer {
         let pieces = tokenizer.model.vocab.into_iter().zip(0..);
         let pieces = pieces.map(|((text, score), id)| (text, id, score));
         let normal = pieces.filter(|(_, id, _)| specials.iter().all(|(_, special)| special != id));
-        let unigram = Unigram::new(JSON, normal.collect(), tokenizer.model.unk_id)?;
+        let unigram = Unigram::new(WHOLE, normal.collect(), tokenizer.model.unk_id)?;
         let charsmap = match rules(&tokenizer.normalizer) {
             None => vec![],
             Some(text) => base64(text).ok_or(TextError::Damaged {
-                file: JSON,
+                file: WHOLE,
                 fault: "its normalisation rules are not base64",
             })?,
         };
-        Self::new(Charsmap::parse(JSON, &charsmap)?, unigram, specials, names)
+        Self::new(Charsmap::parse(WHOLE, &charsmap)?, unigram, specials, names)
     }
 
     fn new(
