@@ -91,8 +91,7 @@ impl Conv2d {
     ) -> Loaded<Self> {
         let taps = geometry.kernel[0] * geometry.kernel[1];
         let outputs = bias.len();
-        // At least one: a manifest loads layers without values.
-        let channels = (weight.len() / (outputs * taps).max(1)).max(1);
+        let channels = weight.len() / outputs / taps;
         let weight = if source.place().is_cpu() {
             let inputs = taps * channels;
             let mut taps_first = vec![0.0; weight.len()];

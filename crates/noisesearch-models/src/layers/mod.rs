@@ -30,7 +30,7 @@ pub use mlp::Mlp;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use residual::{add, add_gated};
 pub use rotary::Rotary;
-pub use source::{Loaded, Place, Source, manifest};
+pub use source::{Loaded, Place, Source};
 
 #[cfg(test)]
 mod testing;
