@@ -51,9 +51,10 @@ def network(name, guided):
     taps = reference.Taps()
     taps.watch(model.time_text_embed, "condition")
     watch_blocks(model, taps)
-    # Two rows with different texts: a row must not see its neighbour.
-    x = reference.inputs("x", (2, 4, HEIGHT, WIDTH))
-    text = reference.inputs("text", (2, TEXT, CONFIG["joint_attention_dim"]))
+    # Two rows with different texts: a row must not see its neighbour. Small, so that the eps of
+    # the norms shows.
+    x = 0.1 * reference.inputs("x", (2, 4, HEIGHT, WIDTH))
+    text = 0.1 * reference.inputs("text", (2, TEXT, CONFIG["joint_attention_dim"]))
     pooled = reference.inputs("pooled", (2, CONFIG["pooled_projection_dim"]))
     with torch.no_grad():
         out = model(hidden_states=pack(x), encoder_hidden_states=text, pooled_projections=pooled,

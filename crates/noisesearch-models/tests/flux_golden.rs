@@ -10,10 +10,13 @@ use noisesearch_models::parity::{Golden, input};
 const DEV: &str = include_str!("../../../parity/goldens/flux-dev.json");
 const SCHNELL: &str = include_str!("../../../parity/goldens/flux-schnell.json");
 
-/// Sums in another order differ by a few roundings: the largest seen is 1e-6 of a tap's largest
-/// value. A scale and shift of the last norm the other way round, rotary pairs in halves, or an
-/// eps of 1e-5 are caught.
-const TOLERANCE: f64 = 3e-6;
+/// Sums in another order differ by a few roundings; the largest seen is 2e-6 of a tap's largest
+/// value. An eps of 1e-5 (3e-4), a rotary base of 1000 (2e-2), packing lines and columns the other
+/// way round (1e-1), or the last shift and scale (7e-1) are caught.
+const SCHNELL_ERROR: f64 = 5e-6;
+/// The guidance is embedded as 3500 times frequencies that two libraries round differently, so dev
+/// is up to 1.3e-5 off.
+const DEV_ERROR: f64 = 3e-5;
 
 fn load(golden: &Golden) -> Flux {
     let config: FluxConfig = serde_json::from_value(golden.config.clone()).unwrap();
@@ -26,12 +29,16 @@ fn load(golden: &Golden) -> Flux {
 
 /// The two rows of `parity/flux.py`.
 fn rows() -> Result<(Tensor, Vec<Encoded>)> {
-    let (text, pooled) = (input("text", &[2, 5, 24])?, input("pooled", &[2, 20])?);
+    let text = (input("text", &[2, 5, 24])? * 0.1)?;
+    let (x, pooled) = (
+        (input("x", &[2, 4, 6, 8])? * 0.1)?,
+        input("pooled", &[2, 20])?,
+    );
     let row = |i| Flux::encode(&text.get(i)?, &pooled.get(i)?, 3.5);
-    Ok((input("x", &[2, 4, 6, 8])?, vec![row(0)?, row(1)?]))
+    Ok((x, vec![row(0)?, row(1)?]))
 }
 
-fn matches(text: &str) {
+fn matches(text: &str, tolerance: f64) {
     let golden = Golden::parse(text).unwrap();
     let flux = load(&golden);
     let (x, encoded) = rows().unwrap();
@@ -39,22 +46,22 @@ fn matches(text: &str) {
     let mut seen = 0;
     let mut check = |tap: &str, got: &Tensor| {
         seen += 1;
-        golden.check(tap, got, TOLERANCE)
+        golden.check(tap, got, tolerance)
     };
     let level = Level::new(0.625).unwrap();
     let out = flux.watched(&x, level, &rows, &mut check).unwrap();
     assert_eq!(seen + 1, golden.taps.len());
-    golden.check("out", &out, TOLERANCE).unwrap();
+    golden.check("out", &out, tolerance).unwrap();
 }
 
 #[test]
 fn dev_is_the_golden_transformer() {
-    matches(DEV);
+    matches(DEV, DEV_ERROR);
 }
 
 #[test]
 fn schnell_is_the_golden_transformer() {
-    matches(SCHNELL);
+    matches(SCHNELL, SCHNELL_ERROR);
 }
 
 #[test]
@@ -69,7 +76,9 @@ fn a_row_does_not_depend_on_its_neighbours() {
         assert_eq!(alone.unwrap().bits()[0], together[i]);
     }
     // Two rows of one encoding share what depends on it alone.
-    let shared = flux.predict(&x, level, &[&encoded[0], &encoded[0]]).unwrap();
+    let shared = flux
+        .predict(&x, level, &[&encoded[0], &encoded[0]])
+        .unwrap();
     assert_eq!(shared.bits()[0], together[0]);
 }
 

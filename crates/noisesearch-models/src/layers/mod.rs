@@ -33,4 +33,4 @@ pub use rotary::Rotary;
 pub use source::{Loaded, Place, Source};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -3,8 +3,8 @@
 
 use super::FluxConfig;
 use crate::layers::{
-    Activation, Attend, LayerNorm, Linear, Loaded, Mlp, RmsNorm, Rotary, Source, activate, add_gated,
-    attention,
+    Activation, Attend, LayerNorm, Linear, Loaded, Mlp, RmsNorm, Rotary, Source, activate,
+    add_gated, attention,
 };
 use candle_core::{D, Result, Tensor};
 
@@ -224,7 +224,8 @@ impl Last {
     /// `x: [b, tokens, d]` to `[b, tokens, in_channels]`.
     pub fn forward(&self, x: &Tensor, condition: &Tensor) -> Result<Tensor> {
         let [scale, shift] = modulation(&self.modulation, condition)?;
-        self.project.forward(&self.norm.modulated(x, &shift, &scale)?)
+        self.project
+            .forward(&self.norm.modulated(x, &shift, &scale)?)
     }
 }
 
@@ -257,7 +258,12 @@ impl Condition {
     }
 
     /// `time, guidance: [b, 256]`, `pooled: [b, features]` to `[b, d]`, before and after the SiLU.
-    pub fn forward(&self, time: &Tensor, guidance: &Tensor, pooled: &Tensor) -> Result<[Tensor; 2]> {
+    pub fn forward(
+        &self,
+        time: &Tensor,
+        guidance: &Tensor,
+        pooled: &Tensor,
+    ) -> Result<[Tensor; 2]> {
         let mut sum = self.time.forward(time)?;
         if let Some(mlp) = &self.guidance {
             sum = (sum + mlp.forward(guidance)?)?;

@@ -63,7 +63,11 @@ impl FluxConfig {
             self.pooled_projection_dim,
         ];
         let refuse = |what: &str, found: &dyn std::fmt::Debug, supported: &str| {
-            Err(unsupported(format!("the transformer's {what}"), found, supported))
+            Err(unsupported(
+                format!("the transformer's {what}"),
+                found,
+                supported,
+            ))
         };
         if self.patch_size != 1 {
             return refuse("patch_size", &self.patch_size, "1");

@@ -2,14 +2,17 @@
 
 use super::FluxConfig;
 use super::block::{Condition, Double, Last, Single, TIME_FEATURES};
-use super::positions::{pack, rotary, unpack};
+use super::positions::rotary;
 use crate::denoiser::{Encoded, Network};
 use crate::layers::{Linear, Loaded, Order, Place, Source, timestep};
+use crate::models::patches::{cut, join};
 use crate::models::rows::{Run, runs, spread, stack};
 use crate::parity::Watch;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use noisesearch_core::level::Level;
 
+/// Height and width of a token's patch of a latent.
+const PATCH: usize = 2;
 /// Times and guidance scales are embedded in thousandths.
 const SCALE: f32 = 1000.0;
 
@@ -84,7 +87,7 @@ impl Flux {
         let condition = self.condition(at, &runs, watch)?;
         let text = self.send(&stack(&runs, 0)?)?;
         let mut text = spread(&self.text.forward(&text)?, &runs)?;
-        let mut image = self.image.forward(&self.send(&pack(x)?)?)?;
+        let mut image = self.image.forward(&self.send(&cut(x, PATCH)?)?)?;
         let (n, m) = (text.dim(1)?, image.dim(1)?);
         let turn = rotary(&self.config, n, [h / 2, w / 2], &self.place)?;
         for (i, block) in self.doubles.iter().enumerate() {
@@ -100,7 +103,7 @@ impl Flux {
         }
         let out = self.last.forward(&both.narrow(1, n, m)?, &condition)?;
         let out = out.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        unpack(&out, [h, w])
+        join(&out, [h, w], PATCH)
     }
 
     /// `[rows, d]`.
@@ -112,7 +115,9 @@ impl Flux {
         };
         let time = features(&vec![at.get(); runs.len()])?;
         let pooled = self.send(&stack(runs, 1)?)?;
-        let [sum, after] = self.condition.forward(&time, &features(&guidance)?, &pooled)?;
+        let [sum, after] = self
+            .condition
+            .forward(&time, &features(&guidance)?, &pooled)?;
         watch("condition", &spread(&sum, runs)?)?;
         spread(&after, runs)
     }

@@ -1,8 +1,8 @@
-//! Positions of tokens, and the way between latents and tokens.
+//! Positions of tokens.
 
 use super::FluxConfig;
 use crate::layers::{Place, Rotary};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 /// Base of the rotary frequencies.
 const THETA: f64 = 10_000.0;
@@ -38,21 +38,4 @@ fn turns(count: usize, features: usize) -> Vec<Vec<f64>> {
         angles.collect()
     };
     (0..count).map(at).collect()
-}
-
-/// `[b, c, h, w]` to `[b, h/2 * w/2, 4 c]`: two by two pixels of a latent are a token, its
-/// features in the order channel, line, column.
-pub(super) fn pack(x: &Tensor) -> Result<Tensor> {
-    let (b, c, h, w) = x.dims4()?;
-    x.reshape(&[b, c, h / 2, 2, w / 2, 2])?
-        .permute([0, 2, 4, 1, 3, 5])?
-        .reshape((b, h / 2 * (w / 2), 4 * c))
-}
-
-/// The inverse of [`pack`], to a latent of `h` by `w`.
-pub(super) fn unpack(x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
-    let (b, _, c) = x.dims3()?;
-    x.reshape(&[b, h / 2, w / 2, c / 4, 2, 2])?
-        .permute([0, 3, 1, 4, 2, 5])?
-        .reshape((b, c / 4, h, w))
 }

@@ -1,0 +1,78 @@
+//! A model opened: everything that turns a task into images.
+
+use crate::checkpoint::CheckpointError;
+use crate::denoiser::{Conditioner, Decoder, Denoiser};
+use crate::layers::Place;
+use crate::path::{NoisePath, PathError};
+use crate::prediction::PredictionError;
+use crate::schedule::{Schedule, ShiftError};
+use crate::weights::WeightsError;
+
+/// A model opened: everything that turns a task into images.
+pub struct Pipeline {
+    /// Encodes the task, once a run.
+    pub conditioner: Box<dyn Conditioner>,
+    /// Predicts the clean sample.
+    pub denoiser: Box<dyn Denoiser>,
+    /// From clean samples to noise.
+    pub path: NoisePath,
+    /// Where solver steps lie on it.
+    pub schedule: Schedule,
+    /// Turns latents into images.
+    pub decoder: Box<dyn Decoder>,
+    /// BLAKE3 of the weights in hexadecimal.
+    pub weights: String,
+}
+
+/// How a model shall be opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Device and number format.
+    pub place: Place,
+    /// Columns of the images, in pixels.
+    pub width: usize,
+    /// Rows of the images, in pixels.
+    pub height: usize,
+}
+
+/// Why a model cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its files.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The pairing of network and path.
+    #[error(transparent)]
+    Prediction(#[from] PredictionError),
+    /// The noise its scheduler describes.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The spacing its scheduler describes.
+    #[error(transparent)]
+    Shift(#[from] ShiftError),
+    /// A tokenizer file that is not what its name says.
+    #[error("{file}: {problem}; fetch the tokenizer again")]
+    Text {
+        /// Component and file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A configuration, size or format that is not run here.
+    #[error("{what} is {found}; supported: {supported}")]
+    Unsupported {
+        /// Which setting of which component.
+        what: String,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        supported: String,
+    },
+    /// A tensor operation failed.
+    #[error("the model cannot be prepared: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
