@@ -17,4 +17,5 @@ pub mod replay;
 pub mod schedule;
 pub mod solver;
 pub mod task;
+pub mod text;
 pub mod weights;

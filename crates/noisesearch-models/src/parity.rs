@@ -156,6 +156,9 @@ impl Golden {
 pub struct Manifest {
     /// Which implementation in which version has them, in which configuration.
     pub origin: String,
+    /// The configuration, as the reference's `config.json` has it.
+    #[serde(default)]
+    pub config: serde_json::Value,
     /// Names and shapes.
     pub tensors: BTreeMap<String, Vec<usize>>,
 }

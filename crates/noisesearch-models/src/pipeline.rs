@@ -6,6 +6,7 @@ use crate::layers::Place;
 use crate::path::{NoisePath, PathError};
 use crate::prediction::PredictionError;
 use crate::schedule::{Schedule, ShiftError};
+use crate::text::TextError;
 use crate::weights::WeightsError;
 
 /// A model opened: everything that turns a task into images.
@@ -54,13 +55,13 @@ pub enum OpenError {
     /// The spacing its scheduler describes.
     #[error(transparent)]
     Shift(#[from] ShiftError),
-    /// A tokenizer file that is not what its name says.
-    #[error("{file}: {problem}; fetch the tokenizer again")]
+    /// A tokenizer.
+    #[error("{component}: {source}")]
     Text {
-        /// Component and file.
-        file: String,
-        /// What is wrong with it.
-        problem: String,
+        /// The component it is.
+        component: String,
+        /// What is wrong with its files.
+        source: TextError,
     },
     /// A configuration, size or format that is not run here.
     #[error("{what} is {found}; supported: {supported}")]
@@ -75,4 +76,14 @@ pub enum OpenError {
     /// A tensor operation failed.
     #[error("the model cannot be prepared: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl OpenError {
+    /// A tokenizer that cannot be used.
+    pub(crate) fn text(component: &str, source: TextError) -> Self {
+        Self::Text {
+            component: component.to_owned(),
+            source,
+        }
+    }
 }

@@ -178,6 +178,12 @@ impl Weights {
         Ok(Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as the shape"))
     }
 
+    /// Passes over every tensor whose name starts with `prefix`: a part of a published file that
+    /// a model deliberately leaves unused, such as the encoder beside a decoder.
+    pub fn skip(&mut self, prefix: &str) {
+        self.entries.retain(|name, _| !name.starts_with(prefix));
+    }
+
     /// Ends loading: nothing was missing and every tensor was taken, or an error that lists both;
     /// and the files are those that were hashed.
     pub fn finish(self) -> Result<(), WeightsError> {

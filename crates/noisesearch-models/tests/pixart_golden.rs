@@ -10,8 +10,11 @@ use noisesearch_models::parity::{Golden, input};
 const SIGMA: &str = include_str!("../../../parity/goldens/pixart-sigma.json");
 const ALPHA: &str = include_str!("../../../parity/goldens/pixart-alpha.json");
 
-/// TOLERANCE-COMMENT
-const ERROR: f64 = 1e-5;
+/// Sums in another order differ by a few roundings; the largest seen is 2e-6 of a tap's largest
+/// value. Lines and columns of positions exchanged (8e-1), the ratio of the sides upside down
+/// (9e-2), the last shift and scale exchanged (4e-1), or the eps of the blocks in the last norm
+/// (3e-4) are caught.
+const ERROR: f64 = 5e-6;
 /// The index that level 0.625 has.
 const LEVEL: f32 = 0.625;
 
@@ -40,7 +43,6 @@ fn matches(text: &str) {
     let mut seen = 0;
     let mut check = |tap: &str, got: &Tensor| {
         seen += 1;
-        eprintln!("{tap} {:.1e}", golden.error(tap, got)?);
         golden.check(tap, got, ERROR)
     };
     let level = Level::new(LEVEL).unwrap();

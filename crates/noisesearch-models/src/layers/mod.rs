@@ -28,7 +28,7 @@ pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
-pub use residual::{add, add_gated};
+pub use residual::{add, add_gated, add_to_pixels};
 pub use rotary::Rotary;
 pub use source::{Loaded, Place, Source};
 

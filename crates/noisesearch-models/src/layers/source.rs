@@ -62,6 +62,12 @@ impl<'a> Source<'a> {
         self.weights.has(&self.full(name))
     }
 
+    /// Passes over the tensors whose names go on with `name`, see [`Weights::skip`].
+    pub fn skip(&mut self, name: &str) {
+        let name = self.full(name);
+        self.weights.skip(&name);
+    }
+
     /// Whether there are names and shapes only; a layer then need not arrange its weights.
     pub(super) fn is_hollow(&self) -> bool {
         self.weights.is_hollow()

@@ -3,9 +3,11 @@
 pub mod flux;
 mod patches;
 pub mod pixart;
+pub mod resnet;
 mod rows;
 pub mod scenes;
 pub mod sit;
+pub mod vae;
 
 use crate::path::VP_STEPS;
 use crate::pipeline::OpenError;

@@ -1,6 +1,7 @@
 //! The crate from outside, on a whole model in a few lines.
 
 mod batching;
+mod counting;
 mod fake;
 mod runs;
 mod spec;
