@@ -7,6 +7,7 @@ pub mod resnet;
 mod rows;
 pub mod scenes;
 pub mod sit;
+pub mod unet;
 pub mod vae;
 
 use crate::path::VP_STEPS;

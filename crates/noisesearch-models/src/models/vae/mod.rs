@@ -30,18 +30,14 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// Opens component `vae` of a checkpoint; also returns the BLAKE3 of its weights.
-    pub fn open(
-        checkpoint: &Checkpoint,
-        place: &Place,
-    ) -> std::result::Result<(Self, String), OpenError> {
+    /// Opens component `vae` of a checkpoint.
+    pub fn open(checkpoint: &Checkpoint, place: &Place) -> std::result::Result<Self, OpenError> {
         let config: VaeConfig = checkpoint.config("vae")?;
         config.check()?;
         let mut weights = checkpoint.weights("vae")?;
-        let hash = weights.hash().to_owned();
         let vae = Self::load(Source::new(&mut weights, place), &config)?;
         weights.finish()?;
-        Ok((vae, hash))
+        Ok(vae)
     }
 
     /// Takes the tensors of a decoder whose configuration was checked, and passes over those of
