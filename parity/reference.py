@@ -11,7 +11,9 @@ import os
 import numpy as np
 import torch
 
-GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "goldens")
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDENS = os.path.join(HERE, "goldens")
+MANIFESTS = os.path.join(HERE, "manifests")
 SAMPLES = 256
 
 
@@ -99,4 +101,15 @@ def write(name, origin, config, tensors, taps, **more):
             else:
                 file.write(f"{json.dumps(key)}: {json.dumps(value)}{comma}\n")
         file.write("}\n")
+    print(path, os.path.getsize(path), "bytes")
+
+
+def write_manifest(name, origin, config, tensors):
+    """Writes manifests/NAME.json: names and shapes of a published checkpoint, one a line."""
+    os.makedirs(MANIFESTS, exist_ok=True)
+    path = os.path.join(MANIFESTS, name + ".json")
+    rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(tensors.items())]
+    with open(path, "w") as file:
+        file.write(f'{{\n"origin": {json.dumps(origin)},\n"config": {json.dumps(config)},\n')
+        file.write('"tensors": {\n' + ",\n".join(rows) + "\n}\n}\n")
     print(path, os.path.getsize(path), "bytes")

@@ -1,5 +1,6 @@
 //! What makes an image: paths, solvers, guidance and the model families.
 
+pub mod checkpoint;
 pub mod decode;
 pub mod denoiser;
 pub mod guidance;
@@ -10,9 +11,11 @@ pub mod models;
 pub mod nn;
 pub mod parity;
 pub mod path;
+pub mod pipeline;
 pub mod prediction;
 pub mod replay;
 pub mod schedule;
 pub mod solver;
 pub mod task;
+pub mod text;
 pub mod weights;

@@ -4,6 +4,7 @@
 //! samples of what it computed; a test here fills the same tensors, runs ours, and compares. The
 //! Python twin of this file is `parity/reference.py`.
 
+use crate::layers::{Loaded, Place, Source};
 use crate::weights::{Weights, WeightsError};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::Deserialize;
@@ -72,6 +73,9 @@ pub fn checkpoint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usi
     file.extend_from_slice(&data);
     file
 }
+
+/// Is shown what a network computes inside, by the names of the taps.
+pub type Watch<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
 
 /// What a reference computed at one place.
 #[derive(Clone, Debug, Deserialize)]
@@ -147,6 +151,38 @@ impl Golden {
     }
 }
 
+/// A file of `parity/manifests`: every tensor of a published checkpoint.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Manifest {
+    /// Which implementation in which version has them, in which configuration.
+    pub origin: String,
+    /// The configuration, as the reference's `config.json` has it.
+    #[serde(default)]
+    pub config: serde_json::Value,
+    /// Names and shapes.
+    pub tensors: BTreeMap<String, Vec<usize>>,
+}
+
+impl Manifest {
+    /// Reads the text of a manifest.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// Holds a network's loader to the manifest: it must ask for exactly these tensors, each once
+    /// and in its shape. No memory is taken for them.
+    pub fn check<T>(&self, load: impl FnOnce(Source) -> Loaded<T>) -> Loaded<()> {
+        let mut weights = Weights::hollow(&self.tensors);
+        // Not the place of our own kernels, which would pack what is not there.
+        let place = Place {
+            device: Device::Cpu,
+            dtype: DType::BF16,
+        };
+        load(Source::new(&mut weights, &place))?;
+        weights.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +212,20 @@ mod tests {
         assert_eq!(bias, fill("a.bias", &[2]));
         weights.take_vec("a.weight", &[2, 3]).unwrap();
         weights.finish().unwrap();
+    }
+
+    #[test]
+    fn a_manifest_is_asked_for_exactly() {
+        use crate::layers::Linear;
+        let text = r#"{"origin": "", "tensors": {"a.weight": [70000, 90000], "a.bias": [70000]}}"#;
+        let manifest = Manifest::parse(text).unwrap();
+        // 25 GB if it were there.
+        let load = |mut s: Source| Linear::load(s.at("a"), 90_000, 70_000);
+        manifest.check(load).unwrap();
+        let other = |mut s: Source| Linear::load(s.at("a"), 80_000, 70_000);
+        manifest.check(other).unwrap_err();
+        let part = |mut s: Source| Linear::unbiased(s.at("a"), 90_000, 70_000);
+        manifest.check(part).unwrap_err();
     }
 
     #[test]

@@ -1,199 +1,33 @@
 //! The one door for model files: safetensors by content, within limits, every key used once.
 //!
 //! The header is parsed here, because two rules must hold before a map is built or memory for
-//! tensors is taken: no key twice, and the tensors cover the file's bytes exactly.
+//! tensors is taken: no key twice, and the tensors cover the file's bytes exactly. Tensors are
+//! read when they are taken, so the most that is held is one of them.
 
+mod fault;
 mod foreign;
 mod header;
+mod layouts;
+mod store;
 
-use crate::limits::FILE_BYTES_MAX;
 use candle_core::{Device, Tensor};
+pub use fault::{Fault, KeyList, WeightsError};
 use half::{bf16, f16};
 use header::Entry;
+pub use layouts::{Contents, Layout};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+pub use store::Hashes;
+use store::{Opened, Store};
 
-/// Weights that cannot be used: which file, and what is wrong with it.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {fault}")]
-pub struct WeightsError {
-    /// The path, or what the bytes are.
-    pub file: String,
-    /// What is wrong.
-    #[source]
-    pub fault: Fault,
-}
-
-/// What is wrong with a model file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The file system failed.
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// A directory, pipe or device.
-    #[error("is {found}, not a file; name the .safetensors file itself")]
-    NotAFile {
-        /// What it is.
-        found: &'static str,
-    },
-    /// Shorter or longer than it was a moment ago.
-    #[error("changed while it was read; try again when nothing writes to it")]
-    Changed,
-    /// No memory for the file.
-    #[error("needs {bytes} bytes of memory, more than there is")]
-    Memory {
-        /// Size of the file.
-        bytes: u64,
-    },
-    /// A format that is not safetensors, recognised by its content.
-    #[error("is {found}, not safetensors; {advice}")]
-    Format {
-        /// What it is.
-        found: &'static str,
-        /// What to do.
-        advice: &'static str,
-    },
-    /// Something larger than this program reads.
-    #[error("its {what} of {size} exceeds the limit of {limit}")]
-    Limit {
-        /// What is too large.
-        what: &'static str,
-        /// Its size.
-        size: u64,
-        /// The largest that is read.
-        limit: u64,
-    },
-    /// Ends before what it announces.
-    #[error("is cut short: {needed} bytes are announced, {found} are there; fetch it again")]
-    Cut {
-        /// Bytes that the header or the tensors need.
-        needed: u64,
-        /// Bytes of the file.
-        found: u64,
-    },
-    /// A header that is not the JSON of the format.
-    #[error("has a header that is not safetensors JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A key twice.
-    #[error("names tensor `{name}` twice")]
-    Duplicate {
-        /// The key.
-        name: String,
-    },
-    /// A number format that the format does not have.
-    #[error("tensor `{name}` has the unknown number format `{dtype}`")]
-    UnknownDtype {
-        /// The key.
-        name: String,
-        /// As written.
-        dtype: String,
-    },
-    /// A shape that does not fit the bytes given for it.
-    #[error("tensor `{name}` of shape {shape:?} does not fit its bytes {begin}..{end}")]
-    Extent {
-        /// The key.
-        name: String,
-        /// As written.
-        shape: Vec<u64>,
-        /// First byte, from the end of the header.
-        begin: u64,
-        /// End of its bytes.
-        end: u64,
-    },
-    /// A hole, an overlap, or bytes after the last tensor.
-    #[error("has a hole or an overlap at data byte {at}: the next tensor starts at {next}")]
-    Layout {
-        /// Where the tensors before end.
-        at: u64,
-        /// Where the next one starts, or the data ends.
-        next: u64,
-    },
-    /// A tensor of another shape than the model has.
-    #[error("tensor `{name}` has shape {found:?}; the model needs {wanted:?}")]
-    Shape {
-        /// Its key.
-        name: String,
-        /// In the file.
-        found: Vec<u64>,
-        /// In the model.
-        wanted: Vec<usize>,
-    },
-    /// A number format that models are not made of.
-    #[error("tensor `{name}` holds {dtype}; F32, F16 and BF16 are read")]
-    Dtype {
-        /// Its key.
-        name: String,
-        /// Its number format.
-        dtype: &'static str,
-    },
-    /// NaN or infinity among the weights.
-    #[error("tensor `{name}` holds a non-finite value at element {element}: a damaged file")]
-    NonFinite {
-        /// Its key.
-        name: String,
-        /// First such element.
-        element: usize,
-    },
-    /// A key asked for a second time.
-    #[error("tensor `{name}` is used twice by the model")]
-    TakenTwice {
-        /// Its key.
-        name: String,
-    },
-    /// A device that does not take the weights.
-    #[error("cannot be moved to the device, at `{at}`: {source}")]
-    Device {
-        /// The prefix of the tensor.
-        at: String,
-        /// What the device says.
-        source: Box<candle_core::Error>,
-    },
-    /// Keys that the model and the file do not share.
-    #[error("is not this model: {missing}; {unexpected}")]
-    Keys {
-        /// What the model needs and the file lacks.
-        missing: KeyList,
-        /// What the file has and the model does not use.
-        unexpected: KeyList,
-    },
-}
-
-/// Sorted keys; shows the first few and how many there are.
-#[derive(Debug)]
-pub struct KeyList {
-    /// `missing` or `unexpected`.
-    what: &'static str,
-    /// The keys.
-    pub names: Vec<String>,
-}
-
-impl fmt::Display for KeyList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 5;
-        let shown = self.names.len().min(SHOWN);
-        write!(f, "{} {} keys", self.names.len(), self.what)?;
-        if shown > 0 {
-            write!(f, " ({}", self.names[..shown].join(", "))?;
-            f.write_str(if self.names.len() > SHOWN {
-                ", ...)"
-            } else {
-                ")"
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// A model file whose layout is checked and whose tensors are taken one by one.
+/// A model of one or more files whose layout is checked and whose tensors are taken one by one.
 #[derive(Debug)]
 pub struct Weights {
-    file: String,
-    bytes: Cow<'static, [u8]>,
+    /// What it is as a whole.
+    name: String,
+    /// The files, each with its name.
+    stores: Vec<(String, Store)>,
     entries: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
     missing: BTreeSet<String>,
@@ -203,33 +37,102 @@ pub struct Weights {
 impl Weights {
     /// Weights that are part of the program, or were made by it.
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, WeightsError> {
-        Self::checked("weights in memory".into(), bytes.into())
+        let name = "weights in memory";
+        Self::one(name.into(), Store::memory(bytes.into()))
     }
 
-    /// Reads a file. Its header is checked before the rest is read.
+    /// Opens a file: its header is checked, then all of it is hashed.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let file = path.display().to_string();
-        match read(path) {
-            Ok(bytes) => Self::checked(file, bytes.into()),
-            Err(fault) => Err(WeightsError { file, fault }),
+        Self::open_known(path, &Hashes::default())
+    }
+
+    /// Opens a file, which is hashed only if it is not known yet.
+    pub fn open_known(path: &Path, hashes: &Hashes) -> Result<Self, WeightsError> {
+        Self::one(path.display().to_string(), Store::open(path, hashes))
+    }
+
+    /// Opens the shards of a model `name` as one. A key in two of them is an error.
+    pub fn open_shards(
+        name: &str,
+        paths: &[PathBuf],
+        hashes: &Hashes,
+    ) -> Result<Self, WeightsError> {
+        let mut all = Self::empty(name.to_owned());
+        let mut hasher = blake3::Hasher::new();
+        for path in paths {
+            let mut shard = Self::open_known(path, hashes)?;
+            hasher.update(shard.hash.as_bytes());
+            let store = all.stores.len();
+            for (key, mut entry) in shard.entries {
+                entry.store = store;
+                if let Some(before) = all.entries.insert(key.clone(), entry) {
+                    let other = all.stores[before.store].0.clone();
+                    let fault = Fault::InTwo { name: key, other };
+                    let file = shard.name;
+                    return Err(WeightsError { file, fault });
+                }
+            }
+            all.stores.append(&mut shard.stores);
+        }
+        all.hash = hasher.finalize().to_hex().to_string();
+        Ok(all)
+    }
+
+    /// Weights of these names and shapes without any values: all are zero, and layers hold no
+    /// memory for them. For asking a network what it takes.
+    pub fn hollow<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usize>)>) -> Self {
+        let mut all = Self::empty("names and shapes".into());
+        all.stores = vec![("names and shapes".into(), Store::Hollow)];
+        let entry = |(name, shape): (&String, &Vec<usize>)| (name.clone(), Entry::hollow(shape));
+        all.entries = tensors.into_iter().map(entry).collect();
+        all
+    }
+
+    fn empty(name: String) -> Self {
+        Self {
+            name,
+            stores: vec![],
+            entries: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            hash: String::new(),
         }
     }
 
-    fn checked(file: String, bytes: Cow<'static, [u8]>) -> Result<Self, WeightsError> {
-        match header::parse(&bytes, bytes.len() as u64) {
-            Ok(entries) => Ok(Self {
-                hash: blake3::hash(&bytes).to_hex().to_string(),
-                file,
-                bytes,
-                entries,
-                taken: BTreeSet::new(),
-                missing: BTreeSet::new(),
+    fn one(name: String, opened: Result<Opened, Fault>) -> Result<Self, WeightsError> {
+        match opened {
+            Ok(opened) => Ok(Self {
+                stores: vec![(name.clone(), opened.store)],
+                entries: opened.entries,
+                hash: opened.hash.to_hex().to_string(),
+                ..Self::empty(name)
             }),
-            Err(fault) => Err(WeightsError { file, fault }),
+            Err(fault) => Err(WeightsError { file: name, fault }),
         }
     }
 
-    /// BLAKE3 of the whole file in hexadecimal.
+    /// A component of a model under the names of diffusers, out of a file of any known layout.
+    pub fn component(mut self, component: &str) -> Self {
+        let layout = Layout::of(self.entries.keys().map(String::as_str));
+        self.entries = match layout {
+            Layout::Diffusers => layouts::modern(self.entries),
+            other => other.component(component, self.entries),
+        };
+        self
+    }
+
+    /// Names and shapes that were not taken yet, in the order of names.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[u64])> {
+        let entries = self.entries.iter();
+        entries.map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Whether there are names and shapes only.
+    pub(crate) fn is_hollow(&self) -> bool {
+        matches!(self.stores.as_slice(), [(_, Store::Hollow)])
+    }
+
+    /// BLAKE3 in hexadecimal: of the whole file, or of the hashes of all shards in order.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -244,18 +147,32 @@ impl Weights {
     /// then it is NaN, so that a model whose loading was not finished never passes for one.
     pub fn take_vec(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         self.take_values(name, shape)
-            .map_err(|fault| self.error(fault))
+            .map_err(|(store, fault)| WeightsError {
+                file: store.map_or(&self.name, |at| &self.stores[at].0).clone(),
+                fault,
+            })
     }
 
-    fn take_values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+    /// The values, or what is wrong and in which file, where it is one's fault.
+    fn take_values(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Vec<f32>, (Option<usize>, Fault)> {
         if self.taken.contains(name) {
-            return Err(Fault::TakenTwice { name: name.into() });
+            return Err((None, Fault::TakenTwice { name: name.into() }));
         }
         let Some(entry) = self.entries.remove(name) else {
             self.missing.insert(name.into());
             return Ok(vec![f32::NAN; shape.iter().product()]);
         };
         self.taken.insert(name.into());
+        let store = entry.store;
+        self.values(name, entry, shape)
+            .map_err(|fault| (Some(store), fault))
+    }
+
+    fn values(&mut self, name: &str, entry: Entry, shape: &[usize]) -> Result<Vec<f32>, Fault> {
         if !entry.has_shape(shape) {
             return Err(Fault::Shape {
                 name: name.into(),
@@ -263,12 +180,19 @@ impl Weights {
                 wanted: shape.to_vec(),
             });
         }
-        let Some(values) = widen(&self.bytes[entry.range], entry.dtype.name()) else {
+        if self.is_hollow() {
+            return Ok(vec![0.0; shape.iter().product()]);
+        }
+        let bytes = self.stores[entry.store].1.read(&entry.pieces)?;
+        let Some(mut values) = widen(&bytes, entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
             });
         };
+        if entry.turned {
+            values = transposed(&values, shape);
+        }
         match values.iter().position(|v| !v.is_finite()) {
             Some(element) => Err(Fault::NonFinite {
                 name: name.into(),
@@ -285,14 +209,27 @@ impl Weights {
         Ok(Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as the shape"))
     }
 
-    /// Ends loading: nothing was missing and every tensor was taken, or an error that lists both.
+    /// Passes over every tensor whose name starts with `prefix`: a part of a published file that
+    /// a model deliberately leaves unused, such as the encoder beside a decoder.
+    pub fn skip(&mut self, prefix: &str) {
+        self.entries.retain(|name, _| !name.starts_with(prefix));
+    }
+
+    /// Ends loading: nothing was missing and every tensor was taken, or an error that lists both;
+    /// and the files are those that were hashed.
     pub fn finish(self) -> Result<(), WeightsError> {
+        for (file, store) in &self.stores {
+            let file = file.clone();
+            store
+                .unchanged()
+                .map_err(|fault| WeightsError { file, fault })?;
+        }
         if self.missing.is_empty() && self.entries.is_empty() {
             return Ok(());
         }
         let list = |what, names| KeyList { what, names };
         Err(WeightsError {
-            file: self.file,
+            file: self.name,
             fault: Fault::Keys {
                 missing: list("missing", self.missing.into_iter().collect()),
                 unexpected: list("unexpected", self.entries.into_keys().collect()),
@@ -303,15 +240,20 @@ impl Weights {
     /// A tensor under prefix `at` that a device did not take.
     pub(crate) fn device_error(&self, at: &str, source: candle_core::Error) -> WeightsError {
         let (at, source) = (at.to_owned(), Box::new(source));
-        self.error(Fault::Device { at, source })
-    }
-
-    fn error(&self, fault: Fault) -> WeightsError {
         WeightsError {
-            file: self.file.clone(),
-            fault,
+            file: self.name.clone(),
+            fault: Fault::Device { at, source },
         }
     }
+}
+
+/// A matrix of `shape` from the values of its transpose.
+fn transposed(values: &[f32], shape: &[usize]) -> Vec<f32> {
+    let &[rows, columns] = shape else {
+        return values.to_vec();
+    };
+    let at = |i: usize| values[i % columns * rows + i / columns];
+    (0..values.len()).map(at).collect()
 }
 
 /// The f32 values of little-endian bytes; `None` for a number format that is not read.
@@ -331,43 +273,4 @@ fn widen(bytes: &[u8], dtype: &str) -> Option<Vec<f32>> {
         }
         _ => None,
     }
-}
-
-/// The bytes of a regular file whose header fits its length.
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    let kind = std::fs::metadata(path)?;
-    if !kind.is_file() {
-        let found = if kind.is_dir() {
-            "a directory"
-        } else {
-            "a pipe or device"
-        };
-        return Err(Fault::NotAFile { found });
-    }
-    let mut file = File::open(path)?;
-    let size = kind.len();
-    if size > FILE_BYTES_MAX {
-        return Err(Fault::Limit {
-            what: "length in bytes",
-            size,
-            limit: FILE_BYTES_MAX,
-        });
-    }
-    let mut bytes = Vec::new();
-    (&mut file)
-        .take(foreign::PREFIX as u64)
-        .read_to_end(&mut bytes)?;
-    let head = header::end(&bytes, size)?;
-    (&mut file)
-        .take(head.saturating_sub(bytes.len() as u64))
-        .read_to_end(&mut bytes)?;
-    header::parse(&bytes, size)?;
-    let rest = size.saturating_sub(bytes.len() as u64) as usize;
-    let memory = |_| Fault::Memory { bytes: size };
-    bytes.try_reserve_exact(rest + 1).map_err(memory)?;
-    file.take(rest as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != size {
-        return Err(Fault::Changed);
-    }
-    Ok(bytes)
 }

@@ -84,7 +84,8 @@ impl Linear {
                 false => Some(source.send(bias, &[outputs])?),
             };
             let mut turned = vec![0.0; weight.len()];
-            for (i, row) in weight.chunks_exact(inputs).enumerate() {
+            let rows = weight.chunks_exact(inputs).enumerate();
+            for (i, row) in rows.take_while(|_| !source.is_hollow()) {
                 for (j, &w) in row.iter().enumerate() {
                     turned[j * outputs + i] = w;
                 }

@@ -40,6 +40,26 @@ pub fn add_gated(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(out, x.shape(), x.device())
 }
 
+/// `x + y` at every pixel, with `x: [b, h, w, channels]` and `y: [b, channels]`.
+pub fn add_to_pixels(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (b, h, w, channels) = x.dims4()?;
+    if !on_cpu(x) || y.dims() != [b, channels] {
+        return x.broadcast_add(&y.unsqueeze(1)?.unsqueeze(1)?);
+    }
+    let mut out = copied(x)?;
+    let y = y.contiguous()?;
+    let reading = y.storage_and_layout();
+    let rows = floats(&reading)?.chunks_exact(channels);
+    for (x, y) in out.chunks_exact_mut(h * w * channels).zip(rows) {
+        x.par_chunks_mut(share(h * w) * channels).for_each(|part| {
+            for pixel in part.chunks_exact_mut(channels) {
+                pixel.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+            }
+        });
+    }
+    Tensor::from_vec(out, x.shape(), x.device())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +75,9 @@ mod tests {
             .and_then(|y| &x + y)
             .unwrap();
         close(&add_gated(&x, &gate, &y).unwrap(), &want, 1e-6);
+        let image = values(&[2, 4, 3, 5], 4);
+        let everywhere = gate.reshape((2, 1, 1, 5)).unwrap();
+        let want = image.broadcast_add(&everywhere).unwrap();
+        close(&add_to_pixels(&image, &gate).unwrap(), &want, 1e-7);
     }
 }

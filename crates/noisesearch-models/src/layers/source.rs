@@ -62,6 +62,17 @@ impl<'a> Source<'a> {
         self.weights.has(&self.full(name))
     }
 
+    /// Passes over the tensors whose names go on with `name`, see [`Weights::skip`].
+    pub fn skip(&mut self, name: &str) {
+        let name = self.full(name);
+        self.weights.skip(&name);
+    }
+
+    /// Whether there are names and shapes only; a layer then need not arrange its weights.
+    pub(super) fn is_hollow(&self) -> bool {
+        self.weights.is_hollow()
+    }
+
     /// Where the model lives.
     pub fn place(&self) -> &Place {
         self.place
@@ -80,9 +91,13 @@ impl<'a> Source<'a> {
     }
 
     /// Floats as a tensor of `shape` where the model lives.
-    pub(super) fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
+    pub fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
         let place = self.place;
-        let sent = Tensor::from_vec(floats, shape, &place.device);
+        let sent = if self.is_hollow() {
+            Tensor::zeros((), place.dtype, &place.device).and_then(|one| one.broadcast_as(shape))
+        } else {
+            Tensor::from_vec(floats, shape, &place.device)
+        };
         sent.and_then(|tensor| tensor.to_dtype(place.dtype))
             .map_err(|error| self.weights.device_error(&self.prefix, error))
     }

@@ -42,11 +42,27 @@ impl Dtype {
 pub(super) struct Entry {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<u64>,
-    /// Bytes of the whole file.
-    pub(super) range: Range<usize>,
+    /// Which of several files holds it.
+    pub(super) store: usize,
+    /// Its bytes, counted from the beginning of the file: one piece after the other.
+    pub(super) pieces: Vec<Range<u64>>,
+    /// Whether those bytes are the transposed matrix.
+    pub(super) turned: bool,
 }
 
 impl Entry {
+    /// A tensor of f32 zeros that no file holds.
+    pub(super) fn hollow(shape: &[usize]) -> Self {
+        let bytes = 0..4 * shape.iter().product::<usize>() as u64;
+        Self {
+            dtype: Dtype("F32", 4),
+            shape: shape.iter().map(|d| *d as u64).collect(),
+            store: 0,
+            pieces: vec![bytes],
+            turned: false,
+        }
+    }
+
     pub(super) fn has_shape(&self, shape: &[usize]) -> bool {
         let same = |(a, b): (&u64, &usize)| *a == *b as u64;
         self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(same)
@@ -168,7 +184,7 @@ fn validate(
             });
         }
         at = end;
-        let range = (start + begin) as usize..(start + end) as usize;
+        let bytes = start + begin..start + end;
         if entries.contains_key(&name) {
             return Err(Fault::Duplicate { name });
         }
@@ -177,7 +193,9 @@ fn validate(
             Entry {
                 dtype,
                 shape,
-                range,
+                store: 0,
+                pieces: vec![bytes],
+                turned: false,
             },
         );
     }

@@ -1,0 +1,235 @@
+//! The text encoder of CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.4): a transformer of
+//! GPT-2's form over token and position embeddings, in which a token attends to those before it.
+//!
+//! A block is `x += attention(norm(x)); x += mlp(norm(x))`. Names of tensors are those of
+//! transformers' `CLIPTextModel`, `CLIPTextModelWithProjection` and `CLIPModel`.
+
+use super::config::{activation, layers, size};
+use super::embedding::Embedding;
+use crate::layers::{Activation, Attend, LayerNorm, Linear, Loaded, Source, add, attention};
+use candle_core::{DType, Result, Tensor, bail};
+use serde::Deserialize;
+
+/// What hides a later token: its weight is exactly zero in f32.
+const HIDDEN: f32 = -1e9;
+
+/// The end token of configurations from before it was written down right: a text then ends at
+/// its largest id.
+const OLD_END: u32 = 2;
+
+/// A `config.json` of a CLIP text encoder. What is not in the file is as in the first CLIP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct ClipTextConfig {
+    /// Tokens.
+    #[serde(deserialize_with = "size")]
+    pub vocab_size: usize,
+    /// Width of a token's features, d.
+    #[serde(deserialize_with = "size")]
+    pub hidden_size: usize,
+    /// Width within an MLP.
+    #[serde(deserialize_with = "size")]
+    pub intermediate_size: usize,
+    /// Width of the projection, where there is one.
+    #[serde(deserialize_with = "size")]
+    pub projection_dim: usize,
+    /// Blocks.
+    #[serde(deserialize_with = "layers")]
+    pub num_hidden_layers: usize,
+    /// Heads.
+    #[serde(deserialize_with = "size")]
+    pub num_attention_heads: usize,
+    /// The longest text, in tokens.
+    #[serde(deserialize_with = "size")]
+    pub max_position_embeddings: usize,
+    /// Activation of the MLPs.
+    #[serde(deserialize_with = "activation")]
+    pub hidden_act: Activation,
+    /// What is added to a variance.
+    pub layer_norm_eps: f32,
+    /// The token that ends a text; 2 in old files, for which the largest id is taken.
+    pub eos_token_id: u32,
+}
+
+impl Default for ClipTextConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 49408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            projection_dim: 512,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+            eos_token_id: 49407,
+        }
+    }
+}
+
+/// What the encoder says of a text of n tokens, in the encoder's number format.
+#[derive(Clone, Debug)]
+pub struct ClipTextOutput {
+    /// `[n, d]`, after the final norm.
+    pub last: Tensor,
+    /// `[n, d]`, what the last block is given (the second to last hidden state).
+    pub penultimate: Tensor,
+    /// `[d]`, `last` at the end token; `[projection_dim]` where there is a projection.
+    pub pooled: Tensor,
+}
+
+/// A CLIP text encoder.
+#[derive(Debug)]
+pub struct ClipText {
+    tokens: Embedding,
+    positions: Embedding,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    projection: Option<Linear>,
+    config: ClipTextConfig,
+}
+
+#[derive(Debug)]
+struct Block {
+    before_attention: LayerNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    out: Linear,
+    before_mlp: LayerNorm,
+    widen: Linear,
+    narrow: Linear,
+    activation: Activation,
+    heads: usize,
+}
+
+impl ClipText {
+    /// Takes `text_model.*` and, if it is there, `text_projection.weight`.
+    pub fn load(mut source: Source, config: &ClipTextConfig) -> Loaded<Self> {
+        let width = config.hidden_size;
+        let projection = match source.has("text_projection.weight") {
+            true => {
+                let at = source.at("text_projection");
+                Some(Linear::unbiased(at, width, config.projection_dim)?)
+            }
+            false => None,
+        };
+        let mut s = source.at("text_model");
+        let mut embeddings = s.at("embeddings");
+        // Old files hold the numbers 0 to 76.
+        embeddings.skip("position_ids");
+        let at = embeddings.at("token_embedding");
+        let tokens = Embedding::load(at, config.vocab_size, width)?;
+        let at = embeddings.at("position_embedding");
+        let positions = Embedding::load(at, config.max_position_embeddings, width)?;
+        let mut encoder = s.at("encoder");
+        let mut all = encoder.at("layers");
+        let blocks = (0..config.num_hidden_layers).map(|i| Block::load(all.at(i), config));
+        Ok(Self {
+            tokens,
+            positions,
+            blocks: blocks.collect::<Loaded<_>>()?,
+            norm: LayerNorm::load(s.at("final_layer_norm"), width, config.layer_norm_eps)?,
+            projection,
+            config: config.clone(),
+        })
+    }
+
+    /// Encodes a text of at most `max_position_embeddings` tokens, one of them the end token.
+    pub fn encode(&self, tokens: &[u32]) -> Result<ClipTextOutput> {
+        let end = self.end(tokens)?;
+        let bias = causal(tokens.len(), self.positions.first(1)?.device())?;
+        let mut x = self.embed(tokens)?;
+        let mut penultimate = x.clone();
+        for block in &self.blocks {
+            penultimate = x;
+            x = block.forward(&penultimate, &bias)?;
+        }
+        let last = self.norm.forward(&x)?.squeeze(0)?;
+        let pooled = last.narrow(0, end, 1)?;
+        let pooled = match &self.projection {
+            Some(projection) => projection.forward(&pooled)?,
+            None => pooled,
+        };
+        Ok(ClipTextOutput {
+            penultimate: penultimate.squeeze(0)?,
+            pooled: pooled.squeeze(0)?,
+            last,
+        })
+    }
+
+    /// `[1, n, d]`.
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor> {
+        let most = self.config.max_position_embeddings;
+        if tokens.len() > most {
+            bail!(
+                "{} tokens for a text encoder of at most {most}",
+                tokens.len()
+            )
+        }
+        add(
+            &self.tokens.forward(tokens)?,
+            &self.positions.first(tokens.len())?,
+        )
+    }
+
+    /// Where a text ends.
+    fn end(&self, tokens: &[u32]) -> Result<usize> {
+        let end = match self.config.eos_token_id {
+            OLD_END => tokens.iter().max().copied(),
+            id => Some(id),
+        };
+        match tokens.iter().position(|&token| Some(token) == end) {
+            Some(place) => Ok(place),
+            None => bail!("a text without the end token {}", self.config.eos_token_id),
+        }
+    }
+}
+
+impl Block {
+    fn load(mut s: Source, config: &ClipTextConfig) -> Loaded<Self> {
+        let (width, eps) = (config.hidden_size, config.layer_norm_eps);
+        let wide = config.intermediate_size;
+        let mut linear = |part: &str, name: &str, inputs, outputs| {
+            Linear::load(s.at(part).at(name), inputs, outputs)
+        };
+        Ok(Self {
+            q: linear("self_attn", "q_proj", width, width)?,
+            k: linear("self_attn", "k_proj", width, width)?,
+            v: linear("self_attn", "v_proj", width, width)?,
+            out: linear("self_attn", "out_proj", width, width)?,
+            widen: linear("mlp", "fc1", width, wide)?,
+            narrow: linear("mlp", "fc2", wide, width)?,
+            before_attention: LayerNorm::load(s.at("layer_norm1"), width, eps)?,
+            before_mlp: LayerNorm::load(s.at("layer_norm2"), width, eps)?,
+            activation: config.hidden_act,
+            heads: config.num_attention_heads,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let y = self.before_attention.forward(x)?;
+        let how = Attend {
+            bias: Some(bias),
+            ..Attend::heads(self.heads)
+        };
+        let (q, k, v) = (
+            self.q.forward(&y)?,
+            self.k.forward(&y)?,
+            self.v.forward(&y)?,
+        );
+        let x = add(x, &self.out.forward(&attention(&q, &k, &v, how)?)?)?;
+        let y = self.before_mlp.forward(&x)?;
+        let y = self.widen.activated(&y, self.activation)?;
+        add(&x, &self.narrow.forward(&y)?)
+    }
+}
+
+/// `[1, n, n]`: hides later tokens.
+fn causal(n: usize, device: &candle_core::Device) -> Result<Tensor> {
+    let hidden = |(query, key)| if key > query { HIDDEN } else { 0.0 };
+    let places = (0..n).flat_map(|query| (0..n).map(move |key| (query, key)));
+    let bias: Vec<f32> = places.map(hidden).collect();
+    Tensor::from_vec(bias, (1, n, n), device)?.to_dtype(DType::F32)
+}
