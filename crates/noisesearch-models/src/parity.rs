@@ -175,8 +175,8 @@ impl Manifest {
         let mut weights = Weights::hollow(&self.tensors);
         // Not the place of our own kernels, which would pack what is not there.
         let place = Place {
-            device: Device::Cpu,
             dtype: DType::BF16,
+            ..Place::cpu()
         };
         load(Source::new(&mut weights, &place))?;
         weights.finish()

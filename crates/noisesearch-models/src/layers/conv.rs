@@ -99,7 +99,8 @@ impl Conv2d {
                 let (output, channel, tap) = (i / inputs, i % inputs / taps, i % taps);
                 taps_first[output * inputs + tap * channels + channel] = value;
             }
-            Weight::Packed(PackedWeight::new(&taps_first, &bias, outputs, inputs))
+            let packed = PackedWeight::new(&taps_first, &bias, outputs, inputs);
+            Weight::Packed(source.place().keep(packed))
         } else {
             let [height, width] = geometry.kernel;
             Weight::Plain(

@@ -77,7 +77,8 @@ impl Linear {
     pub fn new(source: &Source, weight: Vec<f32>, bias: Vec<f32>, inputs: usize) -> Loaded<Self> {
         let outputs = weight.len() / inputs;
         let weight = if source.place().is_cpu() {
-            Weight::Packed(PackedWeight::new(&weight, &bias, outputs, inputs))
+            let packed = PackedWeight::new(&weight, &bias, outputs, inputs);
+            Weight::Packed(source.place().keep(packed))
         } else {
             let bias = match bias.is_empty() {
                 true => None,

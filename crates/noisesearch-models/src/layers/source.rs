@@ -1,5 +1,6 @@
 //! A place in a model file, from which layers take their tensors by relative name.
 
+use crate::nn::gemm::PackedWeight;
 use crate::weights::{Weights, WeightsError};
 use candle_core::{DType, Device, Tensor};
 use std::fmt::Display;
@@ -12,8 +13,11 @@ pub type Loaded<T> = Result<T, WeightsError>;
 pub struct Place {
     /// The device of weights and activations.
     pub device: Device,
-    /// The number format of weights and activations. F32 on the CPU runs our kernels.
+    /// The number format of activations, and of weights unless `half`. F32 on the CPU runs our
+    /// kernels.
     pub dtype: DType,
+    /// On the CPU: matrices are kept in bf16 and widened as they are used.
+    pub half: bool,
 }
 
 impl Place {
@@ -22,7 +26,30 @@ impl Place {
         Self {
             device: Device::Cpu,
             dtype: DType::F32,
+            half: false,
         }
+    }
+
+    /// A device, and the number format that is asked for there. The CPU computes in f32: there
+    /// bf16 halves the memory of matrices, and f16 weights are widened.
+    pub fn new(device: Device, dtype: DType) -> Self {
+        if !device.is_cpu() {
+            let half = false;
+            return Self {
+                device,
+                dtype,
+                half,
+            };
+        }
+        Self {
+            half: dtype == DType::BF16,
+            ..Self::cpu()
+        }
+    }
+
+    /// A weight as it is kept in this place.
+    pub(super) fn keep(&self, weight: PackedWeight) -> PackedWeight {
+        if self.half { weight.halved() } else { weight }
     }
 
     /// Whether layers are made for the kernels of [`crate::nn`].

@@ -18,6 +18,14 @@ pub enum Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
+    /// The same for the columns from `first` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        match self {
+            Epilogue::AddGated(gate) => Epilogue::AddGated(&gate[first..]),
+            other => other,
+        }
+    }
+
     /// Writes rows of 16, `stride` apart, from products `y` of columns from `column` on.
     #[inline(always)]
     pub(crate) fn apply<const M: usize>(

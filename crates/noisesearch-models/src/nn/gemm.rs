@@ -13,6 +13,7 @@
 use super::activation::{gelu, silu};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
+use super::half::HalfPanels;
 use super::isa::{Isa, Kernel};
 use super::lanes::{Lanes, PANEL, load};
 
@@ -22,10 +23,17 @@ const BLOCK_FLOATS: usize = 64 * 1024;
 /// A weight `[n, k]` packed into panels, with its bias.
 #[derive(Debug)]
 pub struct PackedWeight {
-    panels: Buffer,
+    panels: Store,
     bias: Buffer,
     outputs: usize,
     inputs: usize,
+}
+
+/// Panels as they are kept.
+#[derive(Debug)]
+enum Store {
+    Wide(Buffer),
+    Half(HalfPanels),
 }
 
 impl PackedWeight {
@@ -49,10 +57,23 @@ impl PackedWeight {
         let mut padded = Buffer::zeros(columns);
         padded[..bias.len()].copy_from_slice(bias);
         Self {
-            panels,
+            panels: Store::Wide(panels),
             bias: padded,
             outputs,
             inputs,
+        }
+    }
+
+    /// The same weight kept in bf16, half as large. It is widened panel by panel as it is used, so
+    /// products are those of the rounded weight in f32.
+    pub fn halved(self) -> Self {
+        let panels = match self.panels {
+            Store::Wide(panels) => HalfPanels::new(&panels),
+            Store::Half(panels) => panels,
+        };
+        Self {
+            panels: Store::Half(panels),
+            ..self
         }
     }
 
@@ -72,17 +93,15 @@ impl PackedWeight {
     /// as long as `out` stays in the second-level cache.
     pub fn apply(&self, isa: Isa, left: Windows, out: &mut [f32], epilogue: Epilogue) {
         let count = left.count * self.outputs;
-        let stride = self.outputs;
-        gemm(
-            isa,
-            left,
-            self.panels(),
-            Output {
-                data: &mut *out,
-                stride,
-            },
-            epilogue,
-        );
+        match &self.panels {
+            Store::Wide(panels) => {
+                self.product(isa, left, panels, [0, self.outputs], out, epilogue)
+            }
+            Store::Half(panels) => panels.each(isa, self.inputs, |first, panels| {
+                let columns = (panels.len() / self.inputs).min(self.outputs - first);
+                self.product(isa, left, panels, [first, columns], out, epilogue);
+            }),
+        }
         match epilogue {
             Epilogue::Silu => silu(isa, &mut out[..count]),
             Epilogue::Gelu => gelu(isa, &mut out[..count]),
@@ -90,13 +109,32 @@ impl PackedWeight {
         }
     }
 
-    fn panels(&self) -> Panels<'_> {
-        Panels {
-            data: &self.panels,
-            bias: &self.bias,
-            outputs: self.outputs,
+    /// `columns` of the result from column `first` on, whose panels are given.
+    fn product(
+        &self,
+        isa: Isa,
+        left: Windows,
+        panels: &[f32],
+        [first, columns]: [usize; 2],
+        out: &mut [f32],
+        epilogue: Epilogue,
+    ) {
+        let right = Panels {
+            data: panels,
+            bias: &self.bias[first..],
+            outputs: columns,
             k: self.inputs,
-        }
+        };
+        let start = first.min(out.len());
+        let data = &mut out[start..];
+        let stride = self.outputs;
+        gemm(
+            isa,
+            left,
+            right,
+            Output { data, stride },
+            epilogue.from(first),
+        );
     }
 }
 
@@ -399,6 +437,26 @@ mod tests {
                 Epilogue::Store,
             );
             assert_eq!(one, want);
+        }
+    }
+
+    #[test]
+    fn a_halved_weight_gives_the_products_of_the_rounded_one() {
+        let (m, n, k) = (9, 300, 700);
+        let (a, w, bias) = (wave(m * k, 1.0), wave(n * k, 1.0), wave(n, 1.0));
+        let (gate, old) = (wave(n, 2.0), wave(m * n, 3.0));
+        let round = |w: &f32| half::bf16::from_f32(*w).to_f32();
+        let rounded: Vec<f32> = w.iter().map(round).collect();
+        let wide = PackedWeight::new(&rounded, &bias, n, k);
+        let halved = PackedWeight::new(&w, &bias, n, k).halved();
+        for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::AddGated(&gate)] {
+            let apply = |weight: &PackedWeight, isa| {
+                let mut out = old.clone();
+                weight.apply(isa, Windows::rows(&a, k), &mut out, epilogue);
+                out
+            };
+            let got = same_on_every_isa(|isa| apply(&halved, isa));
+            assert_eq!(got, apply(&wide, Isa::best()));
         }
     }
 

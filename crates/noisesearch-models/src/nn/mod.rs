@@ -16,6 +16,7 @@ pub mod conv;
 pub mod embed;
 mod epilogue;
 pub mod gemm;
+mod half;
 pub mod isa;
 mod lanes;
 pub mod norm;

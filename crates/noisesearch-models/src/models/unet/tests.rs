@@ -1,6 +1,5 @@
 use super::*;
 use crate::parity::{Golden, Manifest, input};
-use candle_core::Device;
 use serde_json::{Value, json};
 
 const SD15: &str = include_str!("../../../../../parity/goldens/unet-sd15.json");
@@ -89,8 +88,8 @@ fn the_f64_route_agrees() {
     let golden = Golden::parse(SDXL).unwrap();
     let (_, config) = load(&golden);
     let place = Place {
-        device: Device::Cpu,
         dtype: DType::F64,
+        ..Place::cpu()
     };
     let mut weights = golden.weights().unwrap();
     let unet = UNet::load(Source::new(&mut weights, &place), &config).unwrap();
