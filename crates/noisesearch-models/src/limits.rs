@@ -19,3 +19,7 @@ pub const FEATURES_MAX: usize = 65_536;
 
 /// Bytes of a text file of a model: a tokenizer's vocabulary has a few million.
 pub const SIDE_FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// Pixels of an image's longer side: four times what the largest published model was trained for,
+/// below what would only fill memory.
+pub const SIDE_PIXELS_MAX: usize = 8192;

@@ -3,6 +3,7 @@
 mod bpe;
 mod charsmap;
 mod clip;
+mod clip_component;
 mod clip_tokenizer;
 mod config;
 mod embedding;
@@ -12,9 +13,12 @@ mod sentencepiece;
 mod special;
 mod t5;
 mod t5_tokenizer;
+#[cfg(test)]
+mod tests;
 mod unigram;
 
 pub use clip::{ClipText, ClipTextConfig, ClipTextOutput};
+pub use clip_component::ClipComponent;
 pub use clip_tokenizer::{ClipTokenizer, Padding};
 pub use error::TextError;
 pub use files::Files;
