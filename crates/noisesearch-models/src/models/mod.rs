@@ -1,5 +1,6 @@
 //! Model families, one folder each.
 
+pub mod family;
 pub mod flux;
 mod patches;
 pub mod pixart;
