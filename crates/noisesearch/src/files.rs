@@ -71,7 +71,11 @@ impl Files {
     pub fn check_names(&self, model: &str, verifiers: &[String]) -> Result<(), SpecError> {
         let component = |name: &str| REPLACEABLE.iter().any(|(key, _)| *key == name);
         let used = |name: &str| name == model || verifiers.iter().any(|verifier| verifier == name);
-        match self.weights.keys().find(|name| !component(name) && !used(name)) {
+        match self
+            .weights
+            .keys()
+            .find(|name| !component(name) && !used(name))
+        {
             None => Ok(()),
             Some(name) => Err(SpecError::Unused {
                 name: name.chars().take(80).collect(),
@@ -196,9 +200,14 @@ mod tests {
         assert_eq!(files(None, None).backend(), "cpu-f32-v1");
         assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v1");
         assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v1");
-        for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:999", "metal:0", "cpu:1"] {
+        for name in [
+            "", "gpu", "cuda:", "cuda:-1", "cuda:999", "metal:0", "cpu:1",
+        ] {
             let error = files(Some(name), None).check().unwrap_err();
-            assert!(matches!(error, SpecError::Unknown { what: "device", .. }), "{name}");
+            assert!(
+                matches!(error, SpecError::Unknown { what: "device", .. }),
+                "{name}"
+            );
         }
         let error = files(None, Some("f64")).check().unwrap_err().to_string();
         assert_eq!(error, "unknown number format `f64`; known: f32, bf16, f16");

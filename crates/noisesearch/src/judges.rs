@@ -48,7 +48,10 @@ pub fn placed(registry: &Registry, entry: &VerifierEntry, files: &Files) -> Veri
     let Some(published) = published else {
         return entry.clone();
     };
-    let (given, hub) = (files.weights.get(published.name).cloned(), registry.hub.clone());
+    let (given, hub) = (
+        files.weights.get(published.name).cloned(),
+        registry.hub.clone(),
+    );
     VerifierEntry {
         open: Arc::new(move || {
             let folder = match &given {
@@ -83,8 +86,14 @@ fn fetch(published: &Entry) -> String {
         published.licence
     )];
     let files = ["*.json", "*.txt", published.file];
-    lines.push(format!("to get them:\n  {}", download(published.repository, &files)));
-    lines.push(format!("if they are elsewhere: --weights {}=FOLDER", published.name));
+    lines.push(format!(
+        "to get them:\n  {}",
+        download(published.repository, &files)
+    ));
+    lines.push(format!(
+        "if they are elsewhere: --weights {}=FOLDER",
+        published.name
+    ));
     lines.join("\n")
 }
 
@@ -94,7 +103,12 @@ pub fn found(registry: &Registry, task: TaskKind, files: &Files) -> Vec<&'static
         let placed = |hub| place(hub, name).is_some();
         files.weights.contains_key(**name) || registry.hub.as_ref().is_some_and(placed)
     };
-    usual(task).iter().find(there).copied().into_iter().collect()
+    usual(task)
+        .iter()
+        .find(there)
+        .copied()
+        .into_iter()
+        .collect()
 }
 
 /// The refusal of a run on a model for which no verifier is named and none is there.

@@ -49,8 +49,8 @@ pub enum Origin {
     Converted {
         /// Where the pickle is.
         page: &'static str,
-        /// The option that names the size.
-        size: &'static str,
+        /// What it is: `sit-xl-2`.
+        kind: &'static str,
     },
 }
 
@@ -143,13 +143,13 @@ const fn at(side: usize, recipe: Recipe) -> Recipe {
     Recipe { side, ..recipe }
 }
 
-const fn sit(name: &'static str, size: &'static str, gigabytes: f32, side: usize) -> Known {
+const fn sit(name: &'static str, kind: &'static str, gigabytes: f32, side: usize) -> Known {
     Known {
         name,
         about: "one of 1000 classes of ImageNet (SiT, arXiv 2401.08740)",
         origin: Origin::Converted {
             page: "https://github.com/willisma/SiT",
-            size,
+            kind,
         },
         licence: "MIT",
         gigabytes,
@@ -157,11 +157,14 @@ const fn sit(name: &'static str, size: &'static str, gigabytes: f32, side: usize
     }
 }
 
-const fn dit(name: &'static str, repository: &'static str, side: usize) -> Known {
+const fn dit(name: &'static str, side: usize) -> Known {
     Known {
         name,
         about: "one of 1000 classes of ImageNet (DiT, arXiv 2212.09748)",
-        origin: hub(repository, false),
+        origin: Origin::Converted {
+            page: "https://github.com/facebookresearch/DiT",
+            kind: "dit-xl-2",
+        },
         licence: "CC BY-NC 4.0, not for commercial use",
         gigabytes: 3.0,
         recipe: at(side, DIT),
@@ -178,14 +181,14 @@ const fn hub(repository: &'static str, gated: bool) -> Origin {
 
 /// Every published model, in the order in which they are listed.
 pub const KNOWN: [Known; 14] = [
-    sit("sit-b-2-256", "B", 0.6, 256),
-    sit("sit-l-2-256", "L", 1.9, 256),
-    sit("sit-xl-2-256", "XL", 2.8, 256),
-    sit("sit-b-2-512", "B", 0.6, 512),
-    sit("sit-l-2-512", "L", 1.9, 512),
-    sit("sit-xl-2-512", "XL", 2.8, 512),
-    dit("dit-xl-2-256", "facebook/DiT-XL-2-256", 256),
-    dit("dit-xl-2-512", "facebook/DiT-XL-2-512", 512),
+    sit("sit-b-2-256", "sit-b-2", 0.6, 256),
+    sit("sit-l-2-256", "sit-l-2", 1.9, 256),
+    sit("sit-xl-2-256", "sit-xl-2", 2.8, 256),
+    sit("sit-b-2-512", "sit-b-2", 0.6, 512),
+    sit("sit-l-2-512", "sit-l-2", 1.9, 512),
+    sit("sit-xl-2-512", "sit-xl-2", 2.8, 512),
+    dit("dit-xl-2-256", 256),
+    dit("dit-xl-2-512", 512),
     Known {
         name: "flux.1-dev",
         about: "text to picture (FLUX.1 [dev], 12 billion parameters)",
@@ -291,13 +294,13 @@ impl Known {
                 lines.push(download(repository, &files));
                 lines
             }
-            Origin::Converted { page, size } => vec![
+            Origin::Converted { page, kind } => vec![
                 format!("# take the .pt file that {page} links to"),
                 "hf download stabilityai/sd-vae-ft-ema config.json \
                  diffusion_pytorch_model.safetensors --local-dir sd-vae"
                     .to_owned(),
                 format!(
-                    "python scripts/convert_sit.py FILE.pt {0} --size {size} --pixels {1} \
+                    "python scripts/convert_sit.py FILE.pt {} --kind {kind} --pixels {} \
                      --vae sd-vae",
                     self.name, self.recipe.side
                 ),
@@ -334,11 +337,17 @@ mod tests {
                     assert!(is_repository(repository), "{repository}");
                     assert!(lines.contains(repository), "{lines}");
                 }
-                Origin::Converted { size, .. } => assert!(lines.contains(&format!("--size {size}"))),
+                Origin::Converted { kind, .. } => assert!(lines.contains(kind), "{lines}"),
             }
         }
         let tuned = Known::named("sdxl-dpo").unwrap().fetch();
-        assert!(tuned[0].contains("stable-diffusion-xl-base-1.0"), "{tuned:?}");
-        assert!(tuned[1].ends_with("unet/config.json \"unet/*.safetensors\""), "{tuned:?}");
+        assert!(
+            tuned[0].contains("stable-diffusion-xl-base-1.0"),
+            "{tuned:?}"
+        );
+        assert!(
+            tuned[1].ends_with("unet/config.json \"unet/*.safetensors\""),
+            "{tuned:?}"
+        );
     }
 }

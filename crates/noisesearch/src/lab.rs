@@ -1,8 +1,6 @@
 //! The embedded lab's entries in the registry, with their defaults.
 
-use crate::registry::{
-    Defaults, Judges, Model, ModelEntry, OpenError, TaskKind, VerifierEntry,
-};
+use crate::registry::{Defaults, Judges, Model, ModelEntry, OpenError, TaskKind, VerifierEntry};
 use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;

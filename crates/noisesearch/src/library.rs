@@ -58,7 +58,10 @@ pub fn model(
     };
     Ok(ModelEntry {
         name: name.to_owned(),
-        about: found.known.map_or("a model on the disk", |known| known.about).to_owned(),
+        about: found
+            .known
+            .map_or("a model on the disk", |known| known.about)
+            .to_owned(),
         family: "",
         colour: true,
         task,
@@ -99,7 +102,12 @@ impl Opening {
             height: self.files.height.unwrap_or(self.side),
         };
         if options.place.device.is_cpu() {
-            let need = memory::need(&self.checkpoint, self.family, &options, self.files.rows.max(1));
+            let need = memory::need(
+                &self.checkpoint,
+                self.family,
+                &options,
+                self.files.rows.max(1),
+            );
             let need = need.map_err(|e| refuse(&e))?;
             memory::check(&self.name, need, memory::available())?;
         }
@@ -158,7 +166,9 @@ fn published(registry: &Registry, known: &Known) -> Result<Option<Checkpoint>, C
             component,
             repository,
         } => {
-            let base = Known::named(base).map(|base| published(registry, base)).transpose()?;
+            let base = Known::named(base)
+                .map(|base| published(registry, base))
+                .transpose()?;
             let tuned = hub.snapshot(repository)?;
             let Some((mut base, tuned)) = base.flatten().zip(tuned) else {
                 return Ok(None);

@@ -54,7 +54,9 @@ pub fn need(
 /// Numbers that one pass of a network over a latent of so many places holds.
 fn activations(config: &Value, latent: u64) -> u64 {
     let number = |key: &str| config.get(key).and_then(Value::as_u64);
-    let first = config.get("block_out_channels").and_then(|list| list[0].as_u64());
+    let first = config
+        .get("block_out_channels")
+        .and_then(|list| list[0].as_u64());
     let heads = number("num_attention_heads").zip(number("attention_head_dim"));
     let width = heads.map(|(heads, size)| heads * size);
     match (first, width.or(number("hidden"))) {
@@ -103,7 +105,9 @@ pub fn available() -> Option<u64> {
     let number = |path: &str| read(path).and_then(|text| text.trim().parse::<u64>().ok());
     let limit = number("/sys/fs/cgroup/memory.max");
     let used = number("/sys/fs/cgroup/memory.current");
-    let share = limit.zip(used).map(|(limit, used)| limit.saturating_sub(used));
+    let share = limit
+        .zip(used)
+        .map(|(limit, used)| limit.saturating_sub(used));
     match (machine, share) {
         (Some(machine), Some(share)) => Some(machine.min(share)),
         (machine, share) => machine.or(share),
@@ -112,7 +116,9 @@ pub fn available() -> Option<u64> {
 
 /// The available bytes of `/proc/meminfo`.
 fn in_meminfo(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -130,8 +136,14 @@ mod tests {
         };
         check("flux.1-dev", need, Some(26_000_000_000)).unwrap();
         check("flux.1-dev", need, None).unwrap();
-        let error = check("flux.1-dev", need, Some(16_000_000_000)).unwrap_err().to_string();
-        for says in ["25.0 GB of memory", "23.8 GB of weights", "16.0 GB are free"] {
+        let error = check("flux.1-dev", need, Some(16_000_000_000))
+            .unwrap_err()
+            .to_string();
+        for says in [
+            "25.0 GB of memory",
+            "23.8 GB of weights",
+            "16.0 GB are free",
+        ] {
             assert!(error.contains(says), "{error}");
         }
     }

@@ -1,6 +1,6 @@
 //! Which family of models a checkpoint is of: the one place that knows them all.
 
-use super::{sd15, sdxl};
+use super::{dit, flux, pixart, sd15, sdxl};
 use crate::checkpoint::Checkpoint;
 use crate::pipeline::{OpenError, Options, Pipeline};
 use crate::weights::{Contents, Layout};
@@ -13,12 +13,23 @@ pub enum Family {
     StableDiffusion,
     /// Stable Diffusion XL.
     StableDiffusionXl,
+    /// FLUX.1.
+    Flux,
+    /// PixArt-Alpha and -Sigma.
+    PixArt,
+    /// DiT and SiT.
+    Dit,
 }
 
 /// Names in a `model_index.json`, and the family.
-const CLASSES: [(&str, Family); 2] = [
+const CLASSES: [(&str, Family); 7] = [
     ("StableDiffusionPipeline", Family::StableDiffusion),
     ("StableDiffusionXLPipeline", Family::StableDiffusionXl),
+    ("FluxPipeline", Family::Flux),
+    ("PixArtSigmaPipeline", Family::PixArt),
+    ("PixArtAlphaPipeline", Family::PixArt),
+    ("DiTPipeline", Family::Dit),
+    ("SiTPipeline", Family::Dit),
 ];
 
 impl Family {
@@ -51,17 +62,22 @@ impl Family {
 
     /// Whether it is asked with prompts; else with classes.
     pub fn takes_prompts(self) -> bool {
-        match self {
-            Self::StableDiffusion | Self::StableDiffusionXl => true,
-        }
+        self != Self::Dit
     }
 
     /// Width and height in pixels for which a checkpoint was trained, as its network's
-    /// `sample_size` says, eight pixels for one of the latent.
+    /// configuration says, eight pixels for one of the latent.
     pub fn side(self, checkpoint: &Checkpoint) -> usize {
+        let (key, usual) = match self {
+            Self::Flux => return 1024,
+            Self::Dit => ("input_size", 32),
+            _ => ("sample_size", 64),
+        };
         let config = checkpoint.config::<serde_json::Value>(self.network());
-        let size = config.ok().and_then(|config| config.get("sample_size")?.as_u64());
-        size.map_or(512, |size| (size as usize).saturating_mul(8))
+        let size = config.ok().and_then(|config| config.get(key)?.as_u64());
+        usize::try_from(size.unwrap_or(usual))
+            .unwrap_or(usize::MAX)
+            .saturating_mul(8)
     }
 
     /// Opens a checkpoint.
@@ -73,6 +89,9 @@ impl Family {
         match self {
             Self::StableDiffusion => sd15::open(checkpoint, options),
             Self::StableDiffusionXl => sdxl::open(checkpoint, options),
+            Self::Flux => flux::open(checkpoint, options),
+            Self::PixArt => pixart::open(checkpoint, options),
+            Self::Dit => dit::open(checkpoint, options),
         }
     }
 
@@ -80,6 +99,7 @@ impl Family {
     pub fn network(self) -> &'static str {
         match self {
             Self::StableDiffusion | Self::StableDiffusionXl => "unet",
+            Self::Flux | Self::PixArt | Self::Dit => "transformer",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Sizes of a SiT or DiT and the tensors that its checkpoint holds.
 
+use crate::limits::{FEATURES_MAX, LAYERS_MAX};
+use crate::models::unsupported;
 use crate::path::{Betas, NoisePath, PathError};
+use crate::pipeline::OpenError;
 use crate::prediction::Prediction;
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +112,40 @@ impl SitConfig {
         heads: 12,
         ..Self::XL_2
     };
+
+    /// Checks that this is a network that runs here, before its tensors are asked for.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let refuse = |what: &str, found: &dyn std::fmt::Debug, supported: &str| {
+            Err(unsupported(
+                format!("the transformer's {what}"),
+                found,
+                supported,
+            ))
+        };
+        let sizes = [
+            self.input_size,
+            self.patch,
+            self.channels,
+            self.hidden,
+            self.heads,
+            self.mlp_ratio,
+            self.classes,
+        ];
+        if sizes.iter().any(|s| !(1..=FEATURES_MAX).contains(s)) {
+            return refuse("sizes", &sizes, "1 to 65536 each");
+        }
+        if !self.input_size.is_multiple_of(self.patch) || self.input_size > 1024 {
+            let want = "a multiple of patch up to 1024";
+            return refuse("input_size", &self.input_size, want);
+        }
+        if !self.hidden.is_multiple_of(self.heads) {
+            return refuse("heads", &self.heads, "a divisor of hidden");
+        }
+        if self.depth > LAYERS_MAX {
+            return refuse("depth", &self.depth, "at most 1000");
+        }
+        Ok(())
+    }
 
     /// Tokens of an image.
     pub fn tokens(&self) -> usize {
