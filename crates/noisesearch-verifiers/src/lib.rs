@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod glyphs;
+pub mod image;
 pub mod preprocess;
 pub mod resample;
 pub mod scenes;
