@@ -65,6 +65,16 @@ def network(name, guided):
     reference.write(name, ORIGIN, config, reference.manifest(model), taps)
 
 
+def published(name, guided):
+    """The configuration of black-forest-labs' repositories, which is the class's default."""
+    with torch.device("meta"):
+        model = FluxTransformer2DModel(guidance_embeds=guided)
+    config = {key: model.config[key] for key in [*CONFIG, "guidance_embeds"]}
+    reference.write_manifest(name, ORIGIN, config, reference.manifest(model))
+
+
 if __name__ == "__main__":
     network("flux-dev", True)
     network("flux-schnell", False)
+    published("flux-dev-transformer", True)
+    published("flux-schnell-transformer", False)

@@ -40,6 +40,17 @@ def network(name, sized):
     reference.write(name, ORIGIN, config, reference.manifest(model), taps)
 
 
+def published():
+    """The configuration of PixArt-alpha/PixArt-Sigma-XL-2-1024-MS."""
+    config = dict(num_attention_heads=16, attention_head_dim=72, in_channels=4, out_channels=8, num_layers=28,
+                  cross_attention_dim=1152, sample_size=128, patch_size=2, caption_channels=4096,
+                  interpolation_scale=2, use_additional_conditions=False, norm_eps=1e-6)
+    with torch.device("meta"):
+        model = PixArtTransformer2DModel(**config)
+    reference.write_manifest("pixart-sigma-transformer", ORIGIN, config, reference.manifest(model))
+
+
 if __name__ == "__main__":
     network("pixart-sigma", False)
     network("pixart-alpha", True)
+    published()

@@ -5,7 +5,7 @@ use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
 use noisesearch_models::models::flux::{Flux, FluxConfig};
-use noisesearch_models::parity::{Golden, input};
+use noisesearch_models::parity::{Golden, Manifest, input};
 
 const DEV: &str = include_str!("../../../parity/goldens/flux-dev.json");
 const SCHNELL: &str = include_str!("../../../parity/goldens/flux-schnell.json");
@@ -105,4 +105,17 @@ fn wrong_inputs_are_errors() {
     assert!(flux.predict(&odd, Level::NOISE, &[row, row]).is_err());
     let empty = Encoded { tensors: vec![] };
     assert!(flux.predict(&x, Level::NOISE, &[&empty, row]).is_err());
+}
+
+#[test]
+fn published_transformers_have_the_golden_tensors() {
+    for text in [
+        include_str!("../../../parity/manifests/flux-dev-transformer.json"),
+        include_str!("../../../parity/manifests/flux-schnell-transformer.json"),
+    ] {
+        let manifest = Manifest::parse(text).unwrap();
+        let config: FluxConfig = serde_json::from_value(manifest.config.clone()).unwrap();
+        config.check().unwrap();
+        manifest.check(|s| Flux::load(s, &config)).unwrap();
+    }
 }

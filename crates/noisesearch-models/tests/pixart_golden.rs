@@ -5,7 +5,7 @@ use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
 use noisesearch_models::models::pixart::{PixArt, PixArtConfig};
-use noisesearch_models::parity::{Golden, input};
+use noisesearch_models::parity::{Golden, Manifest, input};
 
 const SIGMA: &str = include_str!("../../../parity/goldens/pixart-sigma.json");
 const ALPHA: &str = include_str!("../../../parity/goldens/pixart-alpha.json");
@@ -92,4 +92,16 @@ fn wrong_inputs_are_errors() {
     assert!(pixart.predict(&odd, Level::NOISE, &[row, row]).is_err());
     let empty = Encoded { tensors: vec![] };
     assert!(pixart.predict(&x, Level::NOISE, &[&empty, row]).is_err());
+}
+
+#[test]
+fn published_transformers_have_the_golden_tensors() {
+    for text in [include_str!(
+        "../../../parity/manifests/pixart-sigma-transformer.json"
+    )] {
+        let manifest = Manifest::parse(text).unwrap();
+        let config: PixArtConfig = serde_json::from_value(manifest.config.clone()).unwrap();
+        config.check().unwrap();
+        manifest.check(|s| PixArt::load(s, &config)).unwrap();
+    }
 }

@@ -1,8 +1,12 @@
 //! Model families, one folder each.
 
+pub mod dit;
+pub mod family;
 pub mod flux;
+mod names;
 mod patches;
 pub mod pixart;
+mod prompts;
 pub mod resnet;
 mod rows;
 pub mod scenes;
@@ -17,6 +21,9 @@ use crate::path::VP_STEPS;
 use crate::pipeline::OpenError;
 use noisesearch_core::level::Level;
 use std::fmt::Debug;
+
+/// The component that is the network of every transformer family.
+pub(crate) const TRANSFORMER: &str = "transformer";
 
 /// A configuration that is not run here.
 pub(crate) fn unsupported(what: String, found: &dyn Debug, supported: &str) -> OpenError {

@@ -12,6 +12,7 @@ mod files;
 mod sentencepiece;
 mod special;
 mod t5;
+mod t5_component;
 mod t5_tokenizer;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use clip_tokenizer::{ClipTokenizer, Padding};
 pub use error::TextError;
 pub use files::Files;
 pub use t5::{T5Config, T5Encoder};
+pub use t5_component::{Padded, T5Component};
 pub use t5_tokenizer::T5Tokenizer;

@@ -18,7 +18,11 @@
 mod block;
 mod config;
 mod network;
+mod open;
 mod positions;
+mod schedule;
 
 pub use config::FluxConfig;
 pub use network::Flux;
+pub use open::open;
+pub use schedule::FlowConfig;

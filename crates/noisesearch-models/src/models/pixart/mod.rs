@@ -13,7 +13,9 @@
 mod block;
 mod config;
 mod network;
+mod open;
 mod positions;
 
 pub use config::PixArtConfig;
 pub use network::PixArt;
+pub use open::open;

@@ -1,6 +1,7 @@
 //! Stable Diffusion 1 and 2 (Rombach et al., arXiv 2112.10752): a U-Net in the latents of an
 //! autoencoder, reading the last states of one CLIP text encoder. Usually 512x512 pixels.
 
+use super::prompts::{prompt, refuse};
 use super::unet::Latent;
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{Conditioner, Conditioning, Encoded, TaskError};
@@ -47,20 +48,5 @@ impl Conditioner for Words {
             uncond: row(&uncond).map_err(refuse)?,
             guidance,
         })
-    }
-}
-
-/// The words of a task.
-pub(super) fn prompt(task: &Task) -> std::result::Result<&str, TaskError> {
-    match task {
-        Task::Prompt(prompt) => Ok(prompt),
-        Task::Class(_) => Err(refuse("this model takes a prompt, not a class")),
-    }
-}
-
-/// A reason not to encode a task.
-pub(super) fn refuse(reason: impl ToString) -> TaskError {
-    TaskError {
-        message: reason.to_string(),
     }
 }

@@ -5,7 +5,7 @@
 //! Tuned versions, such as that of Diffusion-DPO (Wallace et al., arXiv 2311.12908), have the same
 //! parts with other weights.
 
-use super::sd15::{prompt, refuse};
+use super::prompts::{prompt, refuse};
 use super::unet::{Latent, UNetConfig};
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{Conditioner, Conditioning, Encoded, TaskError};
