@@ -27,6 +27,9 @@ pub fn parity() -> Result<()> {
     for script in [
         "parity/schedules.py",
         "parity/vae.py",
+        "parity/clip_vocabulary.py",
+        "parity/tokens.py",
+        "parity/text_encoders.py",
         "lab/scenes/golden_unet.py",
         "lab/scenes/golden.py",
         "lab/glyphs/golden.py",
