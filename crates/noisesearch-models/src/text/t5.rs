@@ -8,7 +8,7 @@
 
 use super::config::{layers, size};
 use super::embedding::Embedding;
-use crate::layers::{Activation, Attend, Linear, Loaded, RmsNorm, Source, add, attention, gated};
+use crate::layers::{Activation, Attend, Linear, Loaded, RmsNorm, Source, add, attention};
 use candle_core::{Device, Result, Tensor};
 use serde::Deserialize;
 
@@ -86,8 +86,8 @@ struct Block {
     v: Linear,
     out: Linear,
     before_mlp: RmsNorm,
-    /// The value and the gate.
-    widen: Linear,
+    gate: Linear,
+    value: Linear,
     narrow: Linear,
     heads: usize,
 }
@@ -158,7 +158,8 @@ impl Block {
             out,
             before_mlp,
             narrow: Linear::unbiased(mlp.at("wo"), wide, width)?,
-            widen: Linear::fused(mlp, &["wi_1", "wi_0"], [width, wide], false)?,
+            gate: Linear::unbiased(mlp.at("wi_0"), width, wide)?,
+            value: Linear::unbiased(mlp.at("wi_1"), width, wide)?,
             heads: config.num_heads,
         })
     }
@@ -176,8 +177,12 @@ impl Block {
             self.v.forward(&y)?,
         );
         let x = add(x, &self.out.forward(&attention(&q, &k, &v, how)?)?)?;
-        let y = self.widen.forward(&self.before_mlp.forward(&x)?)?;
-        add(&x, &self.narrow.forward(&gated(&y, Activation::GeluTanh)?)?)
+        let y = self.before_mlp.forward(&x)?;
+        let gate = self.gate.activated(&y, Activation::GeluTanh)?;
+        add(
+            &x,
+            &self.narrow.forward(&(gate * self.value.forward(&y)?)?)?,
+        )
     }
 }
 
