@@ -261,3 +261,15 @@ fn damaged_models_do_no_harm() {
     }
     assert!(open(vec![]).is_err());
 }
+
+#[test]
+fn too_many_special_tokens_are_refused() {
+    let config = br#"{"extra_ids": 4000000000}"#.to_vec();
+    let model = golden!("t5-tokenizer/spiece.model").to_vec();
+    let files = Files::new([("spiece.model", model), ("tokenizer_config.json", config)]);
+    let error = T5Tokenizer::from_files(&files).unwrap_err().to_string();
+    assert!(
+        error.contains("number of special tokens is 10003"),
+        "{error}"
+    );
+}
