@@ -26,6 +26,8 @@ pub fn parity() -> Result<()> {
     environment()?;
     for script in [
         "parity/schedules.py",
+        "parity/single_file.py",
+        "parity/unet.py",
         "parity/vae.py",
         "parity/clip_vocabulary.py",
         "parity/tokens.py",

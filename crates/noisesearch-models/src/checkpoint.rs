@@ -1,4 +1,5 @@
-//! Where a model's components lie on disk: a folder in the layout of diffusers.
+//! Where a model's components lie on disk: a folder in the layout of diffusers, of which any
+//! component may be replaced by another file or folder.
 //!
 //! ```text
 //! model_index.json                      names the pipeline and its components
@@ -8,14 +9,15 @@
 
 mod error;
 mod folder;
+pub mod hub;
 
-use crate::weights::Weights;
+use crate::weights::{Contents, Hashes, Weights};
 pub use error::CheckpointError;
 use folder::Folder;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 
 /// Names of components, as diffusers has them.
 pub const COMPONENTS: [&str; 8] = [
@@ -36,32 +38,106 @@ const SCHEDULER: &str = "scheduler";
 #[derive(Debug)]
 pub struct Checkpoint {
     name: String,
-    pipeline: Option<String>,
-    components: BTreeMap<String, Folder>,
-    /// Hashes of components that were opened.
-    hashes: Mutex<BTreeMap<String, String>>,
+    /// `model_index.json`.
+    index: serde_json::Map<String, Value>,
+    parts: BTreeMap<String, Part>,
+    hashes: Hashes,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Its configuration and side files, and its weights if there is no file of them.
+    folder: Folder,
+    /// A file of its weights, alone or among other components.
+    file: Option<PathBuf>,
 }
 
 impl Checkpoint {
     /// Looks at a folder. Nothing but its small text files is read.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
         let root = Folder::new(folder.to_owned());
-        let index: serde_json::Map<String, serde_json::Value> = match root.json("model_index.json")
-        {
-            Ok(Some(index)) => index,
-            Ok(None) => return Err(CheckpointError::NoIndex(folder.to_owned())),
-            Err(error) => return Err(error),
-        };
-        let pipeline = index.get("_class_name").and_then(|name| name.as_str());
+        let index: Option<_> = root.json("model_index.json")?;
+        let index = index.ok_or_else(|| CheckpointError::NoIndex(folder.to_owned()))?;
         let there = |name: &&str| folder.join(name).is_dir();
-        let named = COMPONENTS.into_iter().filter(there);
-        let component = |name: &str| (name.to_owned(), Folder::new(folder.join(name)));
+        let part = |name: &str| {
+            let folder = Folder::new(folder.join(name));
+            (name.to_owned(), Part { folder, file: None })
+        };
         Ok(Self {
             name: folder.display().to_string(),
-            pipeline: pipeline.map(str::to_owned),
-            components: named.map(component).collect(),
-            hashes: Mutex::default(),
+            index,
+            parts: COMPONENTS.into_iter().filter(there).map(part).collect(),
+            hashes: Hashes::default(),
         })
+    }
+
+    /// The folder of a single network in the layout of transformers, whose files are those of the
+    /// component `""`. Nothing is read.
+    pub fn of_network(folder: &Path) -> Self {
+        let part = Part {
+            folder: Folder::new(folder.to_owned()),
+            file: None,
+        };
+        Self {
+            name: folder.display().to_string(),
+            index: serde_json::Map::new(),
+            parts: BTreeMap::from([(String::new(), part)]),
+            hashes: Hashes::default(),
+        }
+    }
+
+    /// Replaces a component by a `.safetensors` file, by its own folder, or by the folder of a
+    /// model that has it. A file, and a folder without configuration, leave the configuration.
+    pub fn replace(&mut self, component: &str, path: &Path) -> Result<(), CheckpointError> {
+        let inner = path.join(component);
+        if !path.is_dir() {
+            return self.replace_file(component, path);
+        }
+        let own = if inner.is_dir() { &inner } else { path };
+        let mut part = Part {
+            folder: Folder::new(own.to_owned()),
+            file: None,
+        };
+        if let Some(old) = self.parts.get(component)
+            && !part.folder.has(config_name(component))
+        {
+            let mut files = part.folder.files()?;
+            part.file = files.pop().filter(|_| files.is_empty());
+            if part.file.is_some() {
+                part.folder = old.folder.clone();
+            }
+        }
+        self.parts.insert(component.to_owned(), part);
+        Ok(())
+    }
+
+    fn replace_file(&mut self, component: &str, path: &Path) -> Result<(), CheckpointError> {
+        let holds = Contents::of(path)?.components();
+        if !holds.is_empty() && !holds.contains(component) {
+            return Err(CheckpointError::NotIn {
+                file: path.to_owned(),
+                component: component.to_owned(),
+                holds: holds.into_iter().collect::<Vec<_>>().join(", "),
+            });
+        }
+        let part = self.parts.get_mut(component);
+        let part = part.ok_or_else(|| CheckpointError::NoComponent {
+            model: self.name.clone(),
+            component: component.to_owned(),
+        })?;
+        part.file = Some(path.to_owned());
+        Ok(())
+    }
+
+    /// Replaces every component that a file of a known layout holds. What the file lacks, such as
+    /// configurations and tokenizers, stays that of this checkpoint.
+    pub fn replace_all(&mut self, path: &Path) -> Result<(), CheckpointError> {
+        for component in Contents::of(path)?.components() {
+            self.replace_file(component, path)?;
+        }
+        self.name = path.display().to_string();
+        Ok(())
     }
 
     /// The path or name by which it was opened.
@@ -71,61 +147,78 @@ impl Checkpoint {
 
     /// `_class_name` of its `model_index.json`, such as `FluxPipeline`.
     pub fn pipeline(&self) -> Option<&str> {
-        self.pipeline.as_deref()
+        self.setting("_class_name").and_then(Value::as_str)
+    }
+
+    /// A field of its `model_index.json`, such as `force_zeros_for_empty_prompt`.
+    pub fn setting(&self, name: &str) -> Option<&Value> {
+        self.index.get(name)
     }
 
     /// Whether it has a component.
     pub fn has(&self, component: &str) -> bool {
-        self.components.contains_key(component)
+        self.parts.contains_key(component)
     }
 
     /// A component's `config.json`; for `scheduler` its `scheduler_config.json`.
     pub fn config<T: DeserializeOwned>(&self, component: &str) -> Result<T, CheckpointError> {
-        let name = match component {
-            SCHEDULER => "scheduler_config.json",
-            _ => "config.json",
-        };
-        let folder = self.component(component)?;
+        let name = config_name(component);
+        let folder = &self.part(component)?.folder;
         folder.json(name)?.ok_or_else(|| CheckpointError::NoFile {
             folder: folder.path().to_owned(),
             name: name.to_owned(),
         })
     }
 
-    /// A component's weights, all shards as one.
+    /// A component's weights, all shards as one, under the names of diffusers.
     pub fn weights(&self, component: &str) -> Result<Weights, CheckpointError> {
-        let weights = self.component(component)?.weights()?;
-        let mut hashes = self.hashes.lock().unwrap_or_else(|e| e.into_inner());
-        hashes.insert(component.to_owned(), weights.hash().to_owned());
-        Ok(weights)
+        let part = self.part(component)?;
+        let weights = match &part.file {
+            Some(file) => Weights::open_known(file, &self.hashes)?,
+            None => part.folder.weights(&self.hashes)?,
+        };
+        Ok(weights.component(component))
     }
 
-    /// BLAKE3 of several components' weights in hexadecimal. Those that were opened before are
-    /// not read again.
+    /// BLAKE3 of several components' weights in hexadecimal.
     pub fn hash(&self, components: &[&str]) -> Result<String, CheckpointError> {
         let mut hasher = blake3::Hasher::new();
-        for &component in components {
-            let known = |hashes: &BTreeMap<String, String>| hashes.get(component).cloned();
-            let hash = known(&self.hashes.lock().unwrap_or_else(|e| e.into_inner()));
-            let hash = match hash {
-                Some(hash) => hash,
-                None => self.weights(component)?.hash().to_owned(),
-            };
-            hasher.update(format!("{component} {hash}\n").as_bytes());
+        for component in components {
+            let weights = self.weights(component)?;
+            hasher.update(format!("{component} {}\n", weights.hash()).as_bytes());
         }
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// A small file of a component, such as `vocab.json`; `None` if there is none.
-    pub fn file(&self, component: &str, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
-        self.component(component)?.file(name)
+    /// Numbers in a component's weights; only headers are read.
+    pub fn parameters(&self, component: &str) -> Result<u64, CheckpointError> {
+        let part = self.part(component)?;
+        let files = match &part.file {
+            Some(file) => vec![file.clone()],
+            None => part.folder.files()?,
+        };
+        let count = |file: &PathBuf| Ok(Contents::of(file)?.parameters(component));
+        files.iter().map(count).sum()
     }
 
-    fn component(&self, name: &str) -> Result<&Folder, CheckpointError> {
-        let found = self.components.get(name);
+    /// A small file of a component, such as `vocab.json`; `None` if there is none.
+    pub fn file(&self, component: &str, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
+        self.part(component)?.folder.file(name)
+    }
+
+    fn part(&self, name: &str) -> Result<&Part, CheckpointError> {
+        let found = self.parts.get(name);
         found.ok_or_else(|| CheckpointError::NoComponent {
             model: self.name.clone(),
             component: name.to_owned(),
         })
+    }
+}
+
+/// The name of a component's configuration.
+fn config_name(component: &str) -> &'static str {
+    match component {
+        SCHEDULER => "scheduler_config.json",
+        _ => "config.json",
     }
 }

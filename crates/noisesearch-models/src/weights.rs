@@ -7,15 +7,18 @@
 mod fault;
 mod foreign;
 mod header;
+mod layouts;
 mod store;
 
 use candle_core::{Device, Tensor};
 pub use fault::{Fault, KeyList, WeightsError};
 use half::{bf16, f16};
 use header::Entry;
+pub use layouts::{Contents, Layout};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+pub use store::Hashes;
 use store::{Opened, Store};
 
 /// A model of one or more files whose layout is checked and whose tensors are taken one by one.
@@ -40,15 +43,24 @@ impl Weights {
 
     /// Opens a file: its header is checked, then all of it is hashed.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        Self::one(path.display().to_string(), Store::open(path))
+        Self::open_known(path, &Hashes::default())
+    }
+
+    /// Opens a file, which is hashed only if it is not known yet.
+    pub fn open_known(path: &Path, hashes: &Hashes) -> Result<Self, WeightsError> {
+        Self::one(path.display().to_string(), Store::open(path, hashes))
     }
 
     /// Opens the shards of a model `name` as one. A key in two of them is an error.
-    pub fn open_shards(name: &str, paths: &[PathBuf]) -> Result<Self, WeightsError> {
+    pub fn open_shards(
+        name: &str,
+        paths: &[PathBuf],
+        hashes: &Hashes,
+    ) -> Result<Self, WeightsError> {
         let mut all = Self::empty(name.to_owned());
         let mut hasher = blake3::Hasher::new();
         for path in paths {
-            let mut shard = Self::open(path)?;
+            let mut shard = Self::open_known(path, hashes)?;
             hasher.update(shard.hash.as_bytes());
             let store = all.stores.len();
             for (key, mut entry) in shard.entries {
@@ -97,6 +109,22 @@ impl Weights {
             }),
             Err(fault) => Err(WeightsError { file: name, fault }),
         }
+    }
+
+    /// A component of a model under the names of diffusers, out of a file of any known layout.
+    pub fn component(mut self, component: &str) -> Self {
+        let layout = Layout::of(self.entries.keys().map(String::as_str));
+        self.entries = match layout {
+            Layout::Diffusers => layouts::modern(self.entries),
+            other => other.component(component, self.entries),
+        };
+        self
+    }
+
+    /// Names and shapes that were not taken yet, in the order of names.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[u64])> {
+        let entries = self.entries.iter();
+        entries.map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
     }
 
     /// Whether there are names and shapes only.
@@ -156,12 +184,15 @@ impl Weights {
             return Ok(vec![0.0; shape.iter().product()]);
         }
         let bytes = self.stores[entry.store].1.read(&entry.pieces)?;
-        let Some(values) = widen(&bytes, entry.dtype.name()) else {
+        let Some(mut values) = widen(&bytes, entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
             });
         };
+        if entry.turned {
+            values = transposed(&values, shape);
+        }
         match values.iter().position(|v| !v.is_finite()) {
             Some(element) => Err(Fault::NonFinite {
                 name: name.into(),
@@ -214,6 +245,15 @@ impl Weights {
             fault: Fault::Device { at, source },
         }
     }
+}
+
+/// A matrix of `shape` from the values of its transpose.
+fn transposed(values: &[f32], shape: &[usize]) -> Vec<f32> {
+    let &[rows, columns] = shape else {
+        return values.to_vec();
+    };
+    let at = |i: usize| values[i % columns * rows + i / columns];
+    (0..values.len()).map(at).collect()
 }
 
 /// The f32 values of little-endian bytes; `None` for a number format that is not read.

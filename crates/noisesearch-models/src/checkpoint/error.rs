@@ -19,6 +19,16 @@ pub enum CheckpointError {
         /// The component.
         component: String,
     },
+    /// A file that holds other components than the one it shall replace.
+    #[error("{} has no {component}; it holds {holds}", file.display())]
+    NotIn {
+        /// The file.
+        file: PathBuf,
+        /// The component.
+        component: String,
+        /// What it holds.
+        holds: String,
+    },
     /// A file that a component needs.
     #[error("{} has no {name}; fetch it from where the model came from", folder.display())]
     NoFile {
@@ -84,6 +94,12 @@ pub enum CheckpointError {
         /// The shard.
         name: String,
     },
+    /// A reference of the hub's cache that names no commit.
+    #[error("{} names no commit; download the model again", .0.display())]
+    Commit(PathBuf),
+    /// A link of the hub's cache that leaves its repository.
+    #[error("{} leads out of its repository, so it is not followed", .0.display())]
+    Outside(PathBuf),
     /// The weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),

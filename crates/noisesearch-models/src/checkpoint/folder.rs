@@ -2,7 +2,7 @@
 
 use super::CheckpointError;
 use crate::limits::{SIDE_FILE_BYTES_MAX, TENSORS_MAX};
-use crate::weights::Weights;
+use crate::weights::{Hashes, Weights};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,11 @@ impl Folder {
         &self.0
     }
 
+    /// Whether there is a file of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.join(name).is_file()
+    }
+
     /// A small file; `None` if there is none.
     pub(super) fn file(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
         let path = self.0.join(name);
@@ -72,11 +77,14 @@ impl Folder {
     }
 
     /// All weights as one.
-    pub(super) fn weights(&self) -> Result<Weights, CheckpointError> {
+    pub(super) fn weights(&self, hashes: &Hashes) -> Result<Weights, CheckpointError> {
         let files = self.files()?;
         match files.as_slice() {
-            [one] => Ok(Weights::open(one)?),
-            shards => Ok(Weights::open_shards(&self.0.display().to_string(), shards)?),
+            [one] => Ok(Weights::open_known(one, hashes)?),
+            shards => {
+                let name = self.0.display().to_string();
+                Ok(Weights::open_shards(&name, shards, hashes)?)
+            }
         }
     }
 
@@ -158,7 +166,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// A regular file of limited size.
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let failed = |source| CheckpointError::Io {
         path: path.to_owned(),
         source,

@@ -26,7 +26,7 @@ impl Place {
     }
 
     /// Whether layers are made for the kernels of [`crate::nn`].
-    pub(super) fn is_cpu(&self) -> bool {
+    pub(crate) fn is_cpu(&self) -> bool {
         self.device.is_cpu() && self.dtype == DType::F32
     }
 }
@@ -52,6 +52,15 @@ impl<'a> Source<'a> {
     pub fn at(&mut self, name: impl Display) -> Source<'_> {
         Source {
             prefix: format!("{}{name}.", self.prefix),
+            weights: self.weights,
+            place: self.place,
+        }
+    }
+
+    /// The same place, lent to one of several loaders.
+    pub fn lend(&mut self) -> Source<'_> {
+        Source {
+            prefix: self.prefix.clone(),
             weights: self.weights,
             place: self.place,
         }
@@ -91,7 +100,7 @@ impl<'a> Source<'a> {
     }
 
     /// Floats as a tensor of `shape` where the model lives.
-    pub(super) fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
+    pub fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
         let place = self.place;
         let sent = if self.is_hollow() {
             Tensor::zeros((), place.dtype, &place.device).and_then(|one| one.broadcast_as(shape))

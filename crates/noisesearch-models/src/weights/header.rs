@@ -46,16 +46,20 @@ pub(super) struct Entry {
     pub(super) store: usize,
     /// Its bytes, counted from the beginning of the file: one piece after the other.
     pub(super) pieces: Vec<Range<u64>>,
+    /// Whether those bytes are the transposed matrix.
+    pub(super) turned: bool,
 }
 
 impl Entry {
     /// A tensor of f32 zeros that no file holds.
     pub(super) fn hollow(shape: &[usize]) -> Self {
+        let bytes = 0..4 * shape.iter().product::<usize>() as u64;
         Self {
             dtype: Dtype("F32", 4),
             shape: shape.iter().map(|d| *d as u64).collect(),
             store: 0,
-            pieces: vec![],
+            pieces: vec![bytes],
+            turned: false,
         }
     }
 
@@ -191,6 +195,7 @@ fn validate(
                 shape,
                 store: 0,
                 pieces: vec![bytes],
+                turned: false,
             },
         );
     }

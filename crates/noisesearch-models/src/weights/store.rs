@@ -12,11 +12,49 @@ use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Bytes that are hashed at a time.
 const CHUNK: usize = 1 << 20;
+
+/// Hashes of files that were read before, so that a file is hashed once as long as its length and
+/// its modification time stay.
+#[derive(Debug, Default)]
+pub struct Hashes(Mutex<BTreeMap<PathBuf, Stamp>>);
+
+/// What a file was when it was hashed.
+#[derive(Clone, Debug)]
+struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+    hash: blake3::Hash,
+}
+
+impl Hashes {
+    /// BLAKE3 of an opened file.
+    fn of(&self, path: &Path, file: &mut File, kind: &Metadata) -> Result<blake3::Hash, Fault> {
+        let (size, modified) = (kind.len(), kind.modified().ok());
+        let known = |all: &BTreeMap<PathBuf, Stamp>| all.get(path).cloned();
+        let stamp = known(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(stamp) = stamp
+            && (stamp.size, stamp.modified) == (size, modified)
+            && modified.is_some()
+        {
+            return Ok(stamp.hash);
+        }
+        let hash = hash(file, size)?;
+        let stamp = Stamp {
+            size,
+            modified,
+            hash,
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(path.to_owned(), stamp);
+        Ok(hash)
+    }
+}
 
 /// Bytes of tensors.
 #[derive(Debug)]
@@ -51,27 +89,14 @@ impl Store {
     }
 
     /// A regular file. Its header is checked before the rest is read, and hashed.
-    pub(super) fn open(path: &Path) -> Result<Opened, Fault> {
-        // Looked at before it is opened: opening a pipe would wait for its writer.
-        regular(&std::fs::metadata(path)?)?;
-        let mut file = File::open(path)?;
-        let kind = file.metadata()?;
-        regular(&kind)?;
-        let size = kind.len();
-        if size > FILE_BYTES_MAX {
-            return Err(Fault::Limit {
-                what: "length in bytes",
-                size,
-                limit: FILE_BYTES_MAX,
-            });
-        }
-        let entries = header(&mut file, size)?;
-        let hash = hash(&mut file, size)?;
-        let modified = kind.modified().ok();
+    pub(super) fn open(path: &Path, hashes: &Hashes) -> Result<Opened, Fault> {
+        let (mut file, kind) = regular_file(path)?;
+        let entries = header(&mut file, kind.len())?;
+        let hash = hashes.of(path, &mut file, &kind)?;
         let store = Self::File {
             file,
-            size,
-            modified,
+            size: kind.len(),
+            modified: kind.modified().ok(),
         };
         store.unchanged()?;
         Ok(Opened {
@@ -79,6 +104,12 @@ impl Store {
             entries,
             hash,
         })
+    }
+
+    /// The tensors of a file, of which nothing but the header is read.
+    pub(super) fn look(path: &Path) -> Result<BTreeMap<String, Entry>, Fault> {
+        let (mut file, kind) = regular_file(path)?;
+        header(&mut file, kind.len())
     }
 
     /// The bytes of a tensor: `pieces` one after the other.
@@ -131,6 +162,24 @@ impl Store {
             false => Err(Fault::Changed),
         }
     }
+}
+
+/// Opens a regular file of limited size.
+fn regular_file(path: &Path) -> Result<(File, Metadata), Fault> {
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    regular(&std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let kind = file.metadata()?;
+    regular(&kind)?;
+    let size = kind.len();
+    if size > FILE_BYTES_MAX {
+        return Err(Fault::Limit {
+            what: "length in bytes",
+            size,
+            limit: FILE_BYTES_MAX,
+        });
+    }
+    Ok((file, kind))
 }
 
 /// Refuses what is no regular file.

@@ -24,24 +24,21 @@ pub struct Vae {
     network: Network,
     scale: f64,
     shift: f64,
+    channels: usize,
     factor: usize,
     tiling: Tiling,
     place: Place,
 }
 
 impl Vae {
-    /// Opens component `vae` of a checkpoint; also returns the BLAKE3 of its weights.
-    pub fn open(
-        checkpoint: &Checkpoint,
-        place: &Place,
-    ) -> std::result::Result<(Self, String), OpenError> {
+    /// Opens component `vae` of a checkpoint.
+    pub fn open(checkpoint: &Checkpoint, place: &Place) -> std::result::Result<Self, OpenError> {
         let config: VaeConfig = checkpoint.config("vae")?;
         config.check()?;
         let mut weights = checkpoint.weights("vae")?;
-        let hash = weights.hash().to_owned();
         let vae = Self::load(Source::new(&mut weights, place), &config)?;
         weights.finish()?;
-        Ok((vae, hash))
+        Ok(vae)
     }
 
     /// Takes the tensors of a decoder whose configuration was checked, and passes over those of
@@ -54,10 +51,16 @@ impl Vae {
             network: Network::load(s, config)?,
             scale: config.scaling_factor,
             shift: config.shift_factor.unwrap_or(0.0),
+            channels: config.latent_channels,
             factor: config.factor(),
             tiling: Tiling::DEFAULT,
             place,
         })
+    }
+
+    /// Channels of the latents.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// Pixels of the image for one of the latent, both ways: 8 in every published model.
