@@ -57,6 +57,15 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The same place, lent to one of several loaders.
+    pub fn lend(&mut self) -> Source<'_> {
+        Source {
+            prefix: self.prefix.clone(),
+            weights: self.weights,
+            place: self.place,
+        }
+    }
+
     /// Whether there is a tensor of this name that was not taken yet.
     pub fn has(&self, name: &str) -> bool {
         self.weights.has(&self.full(name))

@@ -1,6 +1,7 @@
 //! Model families, one folder each.
 
 pub mod dit;
+pub mod family;
 pub mod flux;
 mod names;
 mod patches;
