@@ -27,6 +27,11 @@ pub fn parity() -> Result<()> {
     for script in [
         "parity/schedules.py",
         "parity/single_file.py",
+        "parity/flux.py",
+        "parity/pixart.py",
+        "parity/sit.py",
+        "parity/imagenet.py",
+        "parity/transformer_pipelines.py",
         "parity/unet.py",
         "parity/vae.py",
         "parity/clip_vocabulary.py",
