@@ -69,7 +69,8 @@ fn epsilon() -> f32 {
     1e-6
 }
 
-/// A T5 encoder. In f16 the published weights overflow: load it in bf16 or f32.
+/// A T5 encoder. In f16 the published weights overflow: load it in bf16 or f32, as
+/// [`super::T5Component`] does.
 #[derive(Debug)]
 pub struct T5Encoder {
     tokens: Embedding,
