@@ -26,6 +26,7 @@ pub fn parity() -> Result<()> {
     environment()?;
     for script in [
         "parity/schedules.py",
+        "parity/pipelines.py",
         "parity/unet.py",
         "parity/vae.py",
         "lab/scenes/golden_unet.py",
