@@ -148,7 +148,8 @@ impl UNetConfig {
             "as many as out_channels",
         )?;
         let groups = self.norm_num_groups;
-        let fits = |c: &usize| groups > 0 && width(*c) && c.is_multiple_of(groups) && c % 2 == 0;
+        let fits =
+            |c: &usize| groups > 0 && width(*c) && c.is_multiple_of(groups) && c.is_multiple_of(2);
         require(
             (1..=DEPTH_MAX).contains(&blocks) && self.block_out_channels.iter().all(fits),
             "block_out_channels",
@@ -177,7 +178,7 @@ impl UNetConfig {
         for (i, channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.attention_head_dim.at(i);
             require(
-                heads > 0 && channels % heads == 0,
+                heads > 0 && channels.is_multiple_of(heads),
                 "attention_head_dim",
                 format!("{:?}", self.attention_head_dim),
                 "numbers of heads that divide block_out_channels",
@@ -221,7 +222,9 @@ impl UNetConfig {
         let all = self
             .projection_class_embeddings_input_dim
             .filter(|all| width(*all))?;
-        let size = self.addition_time_embed_dim.filter(|size| size % 2 == 0)?;
+        let size = self
+            .addition_time_embed_dim
+            .filter(|size| size.is_multiple_of(2))?;
         all.checked_sub(size.checked_mul(6)?)
             .filter(|pooled| *pooled > 0)
     }
