@@ -27,6 +27,7 @@ pub fn parity() -> Result<()> {
     for script in [
         "parity/schedules.py",
         "parity/pipelines.py",
+        "parity/single_file.py",
         "parity/unet.py",
         "parity/vae.py",
         "lab/scenes/golden_unet.py",

@@ -18,7 +18,6 @@ mod lab;
 pub mod limits;
 mod meter;
 pub mod observe;
-pub mod picture;
 pub mod record;
 pub mod registry;
 mod report;
@@ -31,6 +30,7 @@ pub mod summary;
 mod verify;
 
 pub use error::{Error, ErrorKind};
+pub use noisesearch_verifiers::picture;
 pub use report::report;
 pub use run::{resume, run};
 pub use verify::{Mismatch, Verification, verify};

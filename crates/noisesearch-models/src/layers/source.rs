@@ -91,7 +91,7 @@ impl<'a> Source<'a> {
     }
 
     /// Floats as a tensor of `shape` where the model lives.
-    pub(super) fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
+    pub fn send(&self, floats: Vec<f32>, shape: &[usize]) -> Loaded<Tensor> {
         let place = self.place;
         let sent = if self.is_hollow() {
             Tensor::zeros((), place.dtype, &place.device).and_then(|one| one.broadcast_as(shape))

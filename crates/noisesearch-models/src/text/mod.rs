@@ -13,6 +13,8 @@ mod sentencepiece;
 mod special;
 mod t5;
 mod t5_tokenizer;
+#[cfg(test)]
+mod tests;
 mod unigram;
 
 pub use clip::{ClipText, ClipTextConfig, ClipTextOutput};

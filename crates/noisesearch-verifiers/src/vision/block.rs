@@ -70,7 +70,10 @@ impl Block {
             Qkv::Apart(at, names) => Linear::fused(s.at(at), &names, [width, width], true)?,
             Qkv::Together(name) => together(s.at(name), width)?,
         };
-        let scales = names.scales.map(|names| names.map(Some)).unwrap_or_default();
+        let scales = names
+            .scales
+            .map(|names| names.map(Some))
+            .unwrap_or_default();
         Ok(Self {
             norms,
             qkv,

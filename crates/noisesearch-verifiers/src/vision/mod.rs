@@ -36,7 +36,11 @@ fn activation(name: &str) -> std::result::Result<Activation, OpenError> {
         "quick_gelu" => Ok(Activation::QuickGelu),
         "gelu" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-        other => Err(unsupported("hidden_act", other, "quick_gelu, gelu, gelu_pytorch_tanh")),
+        other => Err(unsupported(
+            "hidden_act",
+            other,
+            "quick_gelu, gelu, gelu_pytorch_tanh",
+        )),
     }
 }
 
