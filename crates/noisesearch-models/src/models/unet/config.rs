@@ -84,7 +84,7 @@ fn thirty_two() -> usize {
 }
 
 /// Fields for which one value is run. Absent and `null` fields have it.
-fn fixed() -> [(&'static str, Value); 24] {
+fn fixed() -> [(&'static str, Value); 27] {
     [
         ("act_fn", json!("silu")),
         ("attention_type", json!("default")),
@@ -100,6 +100,7 @@ fn fixed() -> [(&'static str, Value); 24] {
         ("encoder_hid_dim_type", json!(null)),
         ("flip_sin_to_cos", json!(true)),
         ("freq_shift", json!(0)),
+        ("mid_block_only_cross_attention", json!(false)),
         ("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
         ("num_attention_heads", json!(null)),
         ("num_class_embeds", json!(null)),
@@ -108,8 +109,10 @@ fn fixed() -> [(&'static str, Value); 24] {
         ("resnet_time_scale_shift", json!("default")),
         ("reverse_transformer_layers_per_block", json!(null)),
         ("time_cond_proj_dim", json!(null)),
+        ("time_embedding_act_fn", json!(null)),
         ("time_embedding_dim", json!(null)),
         ("time_embedding_type", json!("positional")),
+        ("timestep_post_act", json!(null)),
     ]
 }
 

@@ -133,7 +133,7 @@ fn published_layouts_are_asked_for_exactly() {
 #[test]
 fn what_is_not_run_is_named() {
     let golden = Golden::parse(SDXL).unwrap();
-    let cases: [(&str, Value, &str); 15] = [
+    let cases: [(&str, Value, &str); 16] = [
         ("in_channels", json!(9), "in_channels"),
         ("norm_num_groups", json!(0), "block_out_channels"),
         ("norm_num_groups", json!(5), "block_out_channels"),
@@ -157,6 +157,7 @@ fn what_is_not_run_is_named() {
         ),
         ("norm_eps", json!(1e-6), "norm_eps"),
         ("time_cond_proj_dim", json!(256), "time_cond_proj_dim"),
+        ("timestep_post_act", json!("silu"), "timestep_post_act"),
     ];
     for (field, value, says) in cases {
         let mut config = golden.config.clone();
