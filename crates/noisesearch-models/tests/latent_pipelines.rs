@@ -19,13 +19,14 @@ use std::sync::Arc;
 const SD15: &str = include_str!("../../../parity/goldens/pipeline-sd15.json");
 const SDXL: &str = include_str!("../../../parity/goldens/pipeline-sdxl.json");
 
-/// Of final latents; measured are 2e-6. Seen to fail with another order of the two encoders'
+/// Of final latents; measured are 4e-6 at most. Seen to fail with another order of the two encoders'
 /// states, the last instead of the penultimate states, sizes as width and height, and times one
 /// later.
 const LATENTS: f64 = 2e-5;
 
-/// Of an image, whose values go up to 1: what rounding to 8 bits adds.
-const IMAGE: f64 = 2.0 / 255.0;
+/// Of an image, whose values go up to 1: the reference's are not rounded to 8 bits, ours are, so
+/// half a level is due. Seen to fail with latents shifted by 0.1 before they are decoded.
+const IMAGE: f64 = 0.6 / 255.0;
 
 /// Width and height of the images.
 const SIZE: [usize; 2] = [32, 48];
@@ -132,6 +133,7 @@ fn compare(folder: &Folder, open: Open) {
         folder.golden.check(&tap, &latents, LATENTS).unwrap();
         let image = pipeline.decoder.decode(&latents).unwrap();
         let tap = format!("image-{guidance}");
+        println!("{tap}: {:.1e}", folder.golden.error(&tap, &image).unwrap());
         folder.golden.check(&tap, &image, IMAGE).unwrap();
     }
 }
