@@ -64,6 +64,14 @@ pub enum PerBlock {
 }
 
 impl PerBlock {
+    /// Whether there are as many values as resolutions.
+    fn fits(&self, blocks: usize) -> bool {
+        match self {
+            Self::Same(_) => true,
+            Self::Each(values) => values.len() == blocks,
+        }
+    }
+
     /// The value at a resolution; 0, which no setting may be, where there is none.
     pub fn at(&self, block: usize) -> usize {
         match self {
@@ -181,15 +189,16 @@ impl UNetConfig {
         for (i, channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.attention_head_dim.at(i);
             require(
-                heads > 0 && channels.is_multiple_of(heads),
+                self.attention_head_dim.fits(blocks) && heads > 0 && channels.is_multiple_of(heads),
                 "attention_head_dim",
                 format!("{:?}", self.attention_head_dim),
-                "numbers of heads that divide block_out_channels",
+                "a number of heads that divides each of block_out_channels",
             )?;
+            let transformers = &self.transformer_layers_per_block;
             require(
-                depth.contains(&self.transformer_layers_per_block.at(i)),
+                transformers.fits(blocks) && depth.contains(&transformers.at(i)),
                 "transformer_layers_per_block",
-                format!("{:?}", self.transformer_layers_per_block),
+                format!("{transformers:?}"),
                 "1 to 32 for each of block_out_channels",
             )?;
         }

@@ -45,6 +45,20 @@ fn golden_decoders_match_part_by_part() {
 }
 
 #[test]
+fn the_f64_route_agrees() {
+    let (golden, config) = parsed(SIXTEEN);
+    let place = Place {
+        dtype: DType::F64,
+        ..Place::cpu()
+    };
+    let mut weights = golden.weights().unwrap();
+    let vae = Vae::load(Source::new(&mut weights, &place), &config).unwrap();
+    let latents = input("latents", &[2, 16, 6, 5]).unwrap();
+    let pixels = vae.pixels(&latents).unwrap();
+    golden.check("pixels", &pixels, PART).unwrap();
+}
+
+#[test]
 fn images_are_what_eight_bits_hold_and_do_not_depend_on_the_batch() {
     let (golden, config) = parsed(SIXTEEN);
     let vae = load(&golden, &config);
