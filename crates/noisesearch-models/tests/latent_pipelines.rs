@@ -19,7 +19,7 @@ use std::sync::Arc;
 const SD15: &str = include_str!("../../../parity/goldens/pipeline-sd15.json");
 const SDXL: &str = include_str!("../../../parity/goldens/pipeline-sdxl.json");
 
-/// Of final latents; measured are 4e-6 at most. Seen to fail with another order of the two encoders'
+/// Of final latents; measured are 4e-6 at most. Seen to fail with another order of two encoders'
 /// states, the last instead of the penultimate states, sizes as width and height, and times one
 /// later.
 const LATENTS: f64 = 2e-5;
