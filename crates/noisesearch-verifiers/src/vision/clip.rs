@@ -237,7 +237,7 @@ mod tests {
     }
 
     /// Every block within 1e-5, the embedding within 1e-4. With an eps of 1e-4 the stem is off by
-    /// 5e-5, with the other activation the first block by 5e-3.
+    /// 1e-3, with another activation the first block by 5e-3.
     #[test]
     fn golden_towers_agree_block_by_block() {
         for text in [GOLDEN, GELU] {

@@ -235,8 +235,8 @@ mod tests {
         Siglip::load(s, config, config.shape().unwrap())
     }
 
-    /// Every block within 1e-5, the pooled embedding within 1e-4. With an eps of 1e-5 the first
-    /// block is off by 5e-5; with keys and values exchanged the end is off by 1.
+    /// Every block within 2e-6, the pooled embedding within 1e-4. With an eps of 1e-5 a block is
+    /// off by 8e-6; with keys and values exchanged the end is off by 0.9.
     #[test]
     fn golden_tower_agrees_block_by_block() {
         let golden = Golden::parse(GOLDEN).unwrap();
@@ -247,13 +247,13 @@ mod tests {
         // 47 is no multiple of 14: the last lines and columns are not seen.
         let images = input("image", &[2, 3, 47, 47]).unwrap();
         let mut x = tower.stem(&images).unwrap();
-        golden.check("stem", &x, 1e-5).unwrap();
+        golden.check("stem", &x, 2e-6).unwrap();
         for (i, block) in tower.blocks.iter().enumerate() {
             x = block.forward(&x, None).unwrap();
-            golden.check(&format!("block{i}"), &x, 1e-5).unwrap();
+            golden.check(&format!("block{i}"), &x, 2e-6).unwrap();
         }
         golden
-            .check("norm", &tower.after.forward(&x).unwrap(), 1e-5)
+            .check("norm", &tower.after.forward(&x).unwrap(), 2e-6)
             .unwrap();
         let pooled = tower.forward(&images).unwrap();
         golden.check("pooled", &pooled, 1e-4).unwrap();
