@@ -26,6 +26,7 @@ pub fn parity() -> Result<()> {
     environment()?;
     for script in [
         "parity/schedules.py",
+        "parity/single_file.py",
         "parity/unet.py",
         "parity/vae.py",
         "lab/scenes/golden_unet.py",

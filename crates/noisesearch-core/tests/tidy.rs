@@ -134,13 +134,17 @@ fn core_has_no_clock_disk_or_thread() {
     ];
     let core = |name: &str| name.starts_with("crates/noisesearch-core/src");
     hold("core is pure", mentions(core, &words));
+    // Model files come in by their doors; a verifier outside this process is reached by its own.
+    let doors = [
+        "crates/noisesearch-models/src/checkpoint",
+        "crates/noisesearch-models/src/weights/store.rs",
+        "crates/noisesearch-verifiers/src/command",
+        "crates/noisesearch-verifiers/src/llm",
+    ];
     let library = |name: &str| {
-        let doors = ["weights/store.rs", "checkpoint.rs", "checkpoint/"];
-        let at_door = doors
-            .iter()
-            .any(|door| name.starts_with(&format!("crates/noisesearch-models/src/{door}")));
-        (name.starts_with("crates/noisesearch-models/src") && !at_door)
-            || name.starts_with("crates/noisesearch-verifiers/src")
+        (name.starts_with("crates/noisesearch-models/src")
+            || name.starts_with("crates/noisesearch-verifiers/src"))
+            && !doors.iter().any(|door| name.starts_with(door))
     };
     hold(
         "models and verifiers read no clock and no disk",

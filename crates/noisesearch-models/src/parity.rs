@@ -74,6 +74,9 @@ pub fn checkpoint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usi
     file
 }
 
+/// Is shown what a network computes inside, by the names of the taps.
+pub type Watch<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
+
 /// What a reference computed at one place.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Tap {

@@ -1,8 +1,13 @@
 //! What judges a sample: one verifier, one file.
 
+pub mod command;
 pub mod conformance;
 pub mod glyphs;
 pub mod image;
+pub mod limits;
+#[cfg(feature = "judge")]
+pub mod llm;
+pub mod picture;
 pub mod preprocess;
 pub mod resample;
 pub mod scenes;

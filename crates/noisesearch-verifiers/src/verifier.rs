@@ -9,7 +9,8 @@ use noisesearch_models::task::Task;
 pub struct VerifierId {
     /// Short name, as typed after `--verifier`.
     pub name: String,
-    /// BLAKE3 of the weights in hex; empty for a verifier without weights.
+    /// BLAKE3 of the weights in hex, or what else says which judge it is; empty for a verifier
+    /// without weights.
     pub weights: String,
     /// Version of its preprocessing and arithmetic.
     pub version: u32,
@@ -32,8 +33,17 @@ pub trait Verifier: Send + Sync {
         None
     }
     /// One value a row of `samples`, in row order; a row's value does not depend on its
-    /// neighbours.
+    /// neighbours. NaN is a row that could not be judged; an error is one of all rows.
     fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>>;
+    /// What a person should know since this was last asked, such as why a row has no score.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Told that these images, `[b, 1|3, h, w]` in `[0, 1]`, were chosen for `task`. Only a
+    /// verifier that judges a sample by the set it would join listens.
+    fn accept(&self, _task: &Task, _images: &Tensor) -> Result<()> {
+        Ok(())
+    }
     /// Whether a score means "pass", for verifiers that grade exactly.
     fn passes(&self, _score: f64) -> Option<bool> {
         None

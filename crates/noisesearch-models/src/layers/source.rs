@@ -26,7 +26,7 @@ impl Place {
     }
 
     /// Whether layers are made for the kernels of [`crate::nn`].
-    pub(super) fn is_cpu(&self) -> bool {
+    pub(crate) fn is_cpu(&self) -> bool {
         self.device.is_cpu() && self.dtype == DType::F32
     }
 }

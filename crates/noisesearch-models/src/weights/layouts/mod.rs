@@ -57,6 +57,11 @@ impl Contents {
         })
     }
 
+    /// Whether a tensor's name has this part.
+    pub fn has(&self, part: &str) -> bool {
+        self.tensors.keys().any(|name| name.contains(part))
+    }
+
     /// The components it holds; none are known of a file of a single one.
     pub fn components(&self) -> BTreeSet<&'static str> {
         let tensors = self.tensors.iter();

@@ -1,0 +1,154 @@
+//! One request to a chat endpoint, sent again while that may help.
+//!
+//! No redirect is followed, so the key reaches the URL that was set and no other. Neither what an
+//! endpoint writes nor what the HTTP library says enters a message: both may hold the key.
+
+use super::settings::Settings;
+use crate::limits::{LLM_ATTEMPTS_MAX, LLM_RESPONSE_BYTES_MAX};
+use serde_json::Value;
+use std::time::Duration;
+use ureq::Agent;
+
+/// Why a request has no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// The endpoint does not want it, and would not another time.
+    #[error("the judge refused the request with status {status}{}", hint(*.status))]
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The endpoint is elsewhere.
+    #[error(
+        "the judge redirects (status {status}), which is not followed; set the URL it moved to"
+    )]
+    Redirected {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Every attempt failed.
+    #[error("the judge did not answer in {attempts} attempts; the last: {last}")]
+    GaveUp {
+        /// Times it was sent.
+        attempts: u32,
+        /// What became of the last.
+        last: Attempt,
+    },
+    /// A response of no reasonable size.
+    #[error("the judge's response exceeds {LLM_RESPONSE_BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+/// What became of an attempt that is worth another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Attempt {
+    /// Too many requests, or a fault of the endpoint.
+    #[error("status {0}")]
+    Status(u16),
+    /// Nothing in time.
+    #[error("no whole response within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// No connection, or one that broke.
+    #[error("the connection failed ({0})")]
+    Connection(&'static str),
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "; check NOISESEARCH_LLM_KEY",
+        404 => "; check NOISESEARCH_LLM_URL and NOISESEARCH_LLM_MODEL",
+        _ => "",
+    }
+}
+
+enum Failed {
+    Again(Attempt),
+    For(HttpError),
+}
+
+/// The way to one endpoint.
+pub struct Client {
+    agent: Agent,
+    url: String,
+    settings: Settings,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub fn new(settings: &Settings) -> Self {
+        let mut config = Agent::config_builder()
+            .timeout_global(Some(settings.timeout))
+            .max_redirects(0)
+            .http_status_as_error(false);
+        if settings.is_local() {
+            config = config.proxy(None);
+        }
+        Self {
+            agent: config.build().into(),
+            url: format!("{}/chat/completions", settings.url),
+            settings: settings.clone(),
+        }
+    }
+
+    /// The response to `body`, and how often it was sent. Waits are 1, 2, 4.. times the first
+    /// delay.
+    pub fn post(&self, body: &Value) -> (Result<Vec<u8>, HttpError>, u32) {
+        let body = body.to_string();
+        let mut delay = self.settings.first_delay;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let last = match self.send(&body) {
+                Ok(response) => return (Ok(response), attempts),
+                Err(Failed::For(error)) => return (Err(error), attempts),
+                Err(Failed::Again(attempt)) => attempt,
+            };
+            if attempts == LLM_ATTEMPTS_MAX {
+                return (Err(HttpError::GaveUp { attempts, last }), attempts);
+            }
+            std::thread::sleep(delay);
+            delay *= 2;
+        }
+    }
+
+    fn send(&self, body: &str) -> Result<Vec<u8>, Failed> {
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header("content-type", "application/json");
+        if let Some(key) = &self.settings.key {
+            request = request.header("authorization", key.authorization());
+        }
+        let sent = request.send(body);
+        let mut response = sent.map_err(|error| self.failed(&error))?;
+        let status = response.status().as_u16();
+        match status {
+            200..=299 => {}
+            300..=399 => return Err(Failed::For(HttpError::Redirected { status })),
+            408 | 429 | 500..=599 => return Err(Failed::Again(Attempt::Status(status))),
+            _ => return Err(Failed::For(HttpError::Refused { status })),
+        }
+        let body = response.body_mut().with_config();
+        let read = body.limit(LLM_RESPONSE_BYTES_MAX).read_to_vec();
+        read.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &ureq::Error) -> Failed {
+        let words = match error {
+            ureq::Error::BodyExceedsLimit(_) => return Failed::For(HttpError::TooLarge),
+            ureq::Error::Timeout(_) => {
+                return Failed::Again(Attempt::Timeout(self.settings.timeout));
+            }
+            ureq::Error::HostNotFound => "no such host",
+            ureq::Error::ConnectionFailed => "not reachable",
+            ureq::Error::Io(error) => match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "refused",
+                std::io::ErrorKind::TimedOut => "timed out",
+                _ => "broken",
+            },
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => "no trusted TLS",
+            _ => "not HTTP",
+        };
+        Failed::Again(Attempt::Connection(words))
+    }
+}

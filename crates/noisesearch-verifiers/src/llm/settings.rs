@@ -1,0 +1,205 @@
+//! Where the judge is and who it is, from the environment.
+
+use super::key::Key;
+use crate::limits::{LLM_CONCURRENT_MAX, LLM_SECONDS_MAX};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Base URL of the endpoint, up to and without `/chat/completions`.
+pub const URL: &str = "NOISESEARCH_LLM_URL";
+/// Name of the model, as the endpoint calls it.
+pub const MODEL: &str = "NOISESEARCH_LLM_MODEL";
+/// The key, for endpoints that need one; nowhere else is one read from.
+pub const KEY: &str = "NOISESEARCH_LLM_KEY";
+/// Folder of the cached grades; empty for none.
+pub const CACHE: &str = "NOISESEARCH_LLM_CACHE";
+
+/// Where the judge is and how it is asked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Base URL without a slash at its end.
+    pub url: String,
+    /// Name of the model.
+    pub model: String,
+    /// Sent to that URL only.
+    pub key: Option<Key>,
+    /// Folder of the cached grades.
+    pub cache: Option<PathBuf>,
+    /// Requests at the same time.
+    pub concurrent: usize,
+    /// Time for one request.
+    pub timeout: Duration,
+    /// Wait before the second attempt; doubled before every further one.
+    pub first_delay: Duration,
+}
+
+/// Settings that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A variable that is not set.
+    #[error("the verifier llm needs {0} to be set; see docs/verifiers.md")]
+    Missing(&'static str),
+    /// A URL of another form.
+    #[error(
+        "{URL} is not a base URL like https://host/v1: http or https, no user, no query, no \
+         fragment"
+    )]
+    Url,
+    /// A key that would travel in the clear.
+    #[error("{KEY} would travel unencrypted; use an https URL, or http to this machine")]
+    Unencrypted,
+    /// A key that no header can carry.
+    #[error("{KEY} is not a key: it has spaces, line breaks or letters beyond ASCII")]
+    Key,
+}
+
+impl Settings {
+    /// From variables, looked up by name; a variable that is empty is not set.
+    pub fn from_variables(look: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let text = |name| look(name).map(|text| text.trim().to_owned());
+        let set = |name| text(name).filter(|text| !text.is_empty());
+        let url = set(URL).ok_or(SettingsError::Missing(URL))?;
+        let url = url.trim_end_matches('/').to_owned();
+        let host = host(&url).ok_or(SettingsError::Url)?;
+        let key = set(KEY).map(|key| Key::new(&key).ok_or(SettingsError::Key));
+        let key = key.transpose()?;
+        if key.is_some() && url.starts_with("http://") && !is_this_machine(host) {
+            return Err(SettingsError::Unencrypted);
+        }
+        let cache = match text(CACHE) {
+            Some(folder) if folder.is_empty() => None,
+            Some(folder) => Some(folder.into()),
+            None => usual_cache(&set),
+        };
+        Ok(Self {
+            model: set(MODEL).ok_or(SettingsError::Missing(MODEL))?,
+            url,
+            key,
+            cache,
+            concurrent: LLM_CONCURRENT_MAX,
+            timeout: Duration::from_secs(LLM_SECONDS_MAX),
+            first_delay: Duration::from_secs(1),
+        })
+    }
+
+    /// Whether the endpoint is this machine, which no proxy stands before.
+    pub(super) fn is_local(&self) -> bool {
+        host(&self.url).is_some_and(is_this_machine)
+    }
+}
+
+fn usual_cache(set: &impl Fn(&'static str) -> Option<String>) -> Option<PathBuf> {
+    let base = set("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
+    Some(base?.join("noisesearch").join("llm"))
+}
+
+/// The host of an http(s) URL, with its port cut off; `None` for any other text.
+fn host(url: &str) -> Option<&str> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let odd = |c: char| !c.is_ascii_graphic() || "@?#\\".contains(c);
+    if rest.contains(odd) {
+        return None;
+    }
+    let authority = rest.split('/').next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    ["127.0.0.1", "localhost", "::1"].contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_variables(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(settings(&[]).unwrap_err(), SettingsError::Missing(URL));
+        let only_url = settings(&[(URL, "http://localhost:8000/v1/")]);
+        assert_eq!(only_url.unwrap_err(), SettingsError::Missing(MODEL));
+        let whole = [
+            (URL, "http://localhost:8000/v1/"),
+            (MODEL, "m"),
+            ("HOME", "/home/a"),
+        ];
+        let whole = settings(&whole).unwrap();
+        assert_eq!(
+            (&*whole.url, &*whole.model),
+            ("http://localhost:8000/v1", "m")
+        );
+        assert!(whole.key.is_none() && whole.is_local());
+        assert_eq!(
+            whole.cache.unwrap(),
+            PathBuf::from("/home/a/.cache/noisesearch/llm")
+        );
+        let none = [
+            (URL, "https://a"),
+            (MODEL, "m"),
+            (CACHE, ""),
+            ("HOME", "/home/a"),
+        ];
+        assert_eq!(settings(&none).unwrap().cache, None);
+    }
+
+    #[test]
+    fn odd_urls_are_refused() {
+        for url in [
+            "ftp://a",
+            "a.example/v1",
+            "https://",
+            "https:///v1",
+            "https://user@a.example/v1",
+            "https://user:word@a.example",
+            "https://a.example/v1?key=x",
+            "https://a.example/#x",
+            "https://a.example\\@b.example",
+            "https://a b",
+            "https://b\u{fc}cher.example",
+            "file:///etc/passwd",
+        ] {
+            let found = settings(&[(URL, url), (MODEL, "m")]);
+            assert_eq!(found.unwrap_err(), SettingsError::Url, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_travel_unencrypted() {
+        let with_key = |url| settings(&[(URL, url), (MODEL, "m"), (KEY, "k")]);
+        for url in [
+            "https://a.example",
+            "http://127.0.0.1:1",
+            "http://[::1]:1/v1",
+        ] {
+            assert!(with_key(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://a.example",
+            "http://10.0.0.1",
+            "http://localhost.a.example",
+            "http://127.0.0.1.a.example",
+            "http://2130706433",
+        ] {
+            assert_eq!(
+                with_key(url).unwrap_err(),
+                SettingsError::Unencrypted,
+                "{url}"
+            );
+        }
+        let odd = settings(&[(URL, "https://a"), (MODEL, "m"), (KEY, "a\nb")]);
+        assert_eq!(odd.unwrap_err(), SettingsError::Key);
+    }
+}
