@@ -240,6 +240,16 @@ fn a_folder_that_is_not_the_verifiers_is_an_error() {
     for entry in image::all() {
         assert!((entry.open)(&missing).is_err(), "{}", entry.name);
     }
+    let published = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pickle");
+    fs::create_dir_all(&published).unwrap();
+    fs::write(published.join("HPS_v2.1_compressed.pt"), "").unwrap();
+    let Err(error) = (entry("hpsv2").open)(&published) else {
+        panic!("a pickle was read")
+    };
+    assert!(
+        error.to_string().contains("convert_verifiers.py"),
+        "{error}"
+    );
     fs::write(
         good.join("preprocessor_config.json"),
         r#"{"size": 336, "crop_size": 336}"#,
