@@ -1,55 +1,76 @@
-//! Tasks that need PyTorch. They make their own environment in `lab/.venv`.
+//! Tasks that need PyTorch. They make their own environments: `lab/.venv` to train and to measure,
+//! `parity/.venv` with the reference implementations.
 
 use crate::{run, run_with};
 use anyhow::Result;
 use std::path::Path;
 
-const PYTHON: &str = "lab/.venv/bin/python";
+const LAB: &str = "lab/.venv/bin/python";
+const REFERENCES: &str = "parity/.venv/bin/python";
 
-/// Makes the environment once.
-fn environment() -> Result<()> {
-    if !Path::new(PYTHON).exists() {
-        run("python3", "-m venv lab/.venv")?;
-        run(PYTHON, "-m pip install --quiet -r lab/requirements.txt")?;
+/// Scripts that make golden values and manifests from reference implementations.
+const PARITY: [&str; 16] = [
+    "schedules",
+    "clip_vocabulary",
+    "tokens",
+    "text_encoders",
+    "unet",
+    "vae",
+    "pipelines",
+    "flux",
+    "pixart",
+    "sit",
+    "imagenet",
+    "transformer_pipelines",
+    "single_file",
+    "preprocess",
+    "clip",
+    "vision",
+];
+
+/// Makes the environment of `folder` once, from its `requirements.txt`.
+fn environment(folder: &str) -> Result<()> {
+    let python = format!("{folder}/.venv/bin/python");
+    if !Path::new(&python).exists() {
+        run("python3", &format!("-m venv {folder}/.venv"))?;
+        let install = format!("-m pip install --quiet -r {folder}/requirements.txt");
+        run(&python, &install)?;
     }
+    Ok(())
+}
+
+fn build() -> Result<()> {
     run("cargo", "build --release --workspace --examples --bins")
 }
 
 /// Measures this program and PyTorch side by side and writes `docs/performance.md`.
 pub fn bench() -> Result<()> {
-    environment()?;
-    run(PYTHON, "benches/compare.py --out docs/performance.md")
+    environment("lab")?;
+    build()?;
+    run(LAB, "benches/compare.py --out docs/performance.md")
 }
 
-/// Makes the golden values again and compares them with the committed ones.
+/// Makes the golden values again and compares them with what this program computes.
 pub fn parity() -> Result<()> {
-    environment()?;
+    environment("parity")?;
+    for name in PARITY {
+        run(REFERENCES, &format!("parity/{name}.py"))?;
+    }
+    environment("lab")?;
     for script in [
-        "parity/schedules.py",
-        "parity/pipelines.py",
-        "parity/single_file.py",
-        "parity/flux.py",
-        "parity/pixart.py",
-        "parity/sit.py",
-        "parity/imagenet.py",
-        "parity/transformer_pipelines.py",
-        "parity/unet.py",
-        "parity/vae.py",
-        "parity/clip_vocabulary.py",
-        "parity/tokens.py",
-        "parity/text_encoders.py",
         "lab/scenes/golden_unet.py",
         "lab/scenes/golden.py",
         "lab/glyphs/golden.py",
     ] {
-        run(PYTHON, script)?;
+        run(LAB, script)?;
     }
     run("cargo", "test --release --workspace --locked golden")
 }
 
 /// Trains everything the lab ships, resuming from checkpoints.
 pub fn train() -> Result<()> {
-    environment()?;
+    environment("lab")?;
+    build()?;
     let data = [("NOISESEARCH_LAB", "target/release/noisesearch-lab")];
     run_with("bash", "lab/train.sh", &data)
 }
