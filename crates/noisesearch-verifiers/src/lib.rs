@@ -9,6 +9,7 @@ pub mod llm;
 pub mod picture;
 pub mod preprocess;
 pub mod resample;
+pub mod reward;
 pub mod scenes;
 pub mod verifier;
 pub mod vision;

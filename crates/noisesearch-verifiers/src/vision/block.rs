@@ -44,6 +44,8 @@ pub enum Qkv {
     Apart(&'static str, [&'static str; 3]),
     /// `in_proj_weight` and `in_proj_bias` under this name.
     Together(&'static str),
+    /// One layer of this name: timm.
+    Fused(&'static str),
 }
 
 /// A block with its weights.
@@ -69,6 +71,7 @@ impl Block {
         let qkv = match names.qkv {
             Qkv::Apart(at, names) => Linear::fused(s.at(at), &names, [width, width], true)?,
             Qkv::Together(name) => together(s.at(name), width)?,
+            Qkv::Fused(name) => Linear::load(s.at(name), width, 3 * width)?,
         };
         let scales = names
             .scales
