@@ -3,6 +3,7 @@
 pub mod command;
 pub mod conformance;
 pub mod glyphs;
+pub mod inception;
 pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;
