@@ -24,6 +24,20 @@ def picture(name, shape):
     return ((uniform(name, int(np.prod(shape))) + 1) * 128).astype(np.uint8).reshape(shape)
 
 
+def pictures():
+    """What verifiers' scores are computed of: squares of noise, wide, tall and square, with odd
+    borders in both directions."""
+    for i, size in enumerate([(37, 58), (45, 29), (64, 64)]):
+        small = picture(f"image{i}", (size[0] // 6 + 1, size[1] // 6 + 1, 3))
+        rows, columns = (np.arange(n) // 6 for n in size)
+        yield Image.fromarray(small[rows][:, columns])
+
+
+def mirrored():
+    """The same from right to left: what stands in for early predictions."""
+    return (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in pictures())
+
+
 def resample():
     cases = []
     for (start, end) in SIZES:

@@ -53,7 +53,7 @@ def filled(module):
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point():
-                tensor.copy_(torch.from_numpy(fill(name, tensor.shape)))
+                tensor.copy_(torch.from_numpy(np.asarray(fill(name, tensor.shape))))
     return module.eval()
 
 

@@ -28,6 +28,7 @@ pub fn parity() -> Result<()> {
         "parity/image_reward.py",
         "parity/inception.py",
         "parity/schedules.py",
+        "parity/single_file.py",
         "parity/unet.py",
         "parity/vae.py",
         "lab/scenes/golden_unet.py",

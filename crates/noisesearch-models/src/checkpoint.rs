@@ -15,6 +15,7 @@ use crate::weights::{Contents, Hashes, Weights};
 pub use error::CheckpointError;
 use folder::Folder;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,8 @@ const SCHEDULER: &str = "scheduler";
 #[derive(Debug)]
 pub struct Checkpoint {
     name: String,
-    pipeline: Option<String>,
+    /// `model_index.json`.
+    index: serde_json::Map<String, Value>,
     parts: BTreeMap<String, Part>,
     hashes: Hashes,
 }
@@ -55,9 +57,8 @@ impl Checkpoint {
     /// Looks at a folder. Nothing but its small text files is read.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
         let root = Folder::new(folder.to_owned());
-        let index: Option<serde_json::Map<_, _>> = root.json("model_index.json")?;
+        let index: Option<_> = root.json("model_index.json")?;
         let index = index.ok_or_else(|| CheckpointError::NoIndex(folder.to_owned()))?;
-        let pipeline = index.get("_class_name").and_then(|name| name.as_str());
         let there = |name: &&str| folder.join(name).is_dir();
         let part = |name: &str| {
             let folder = Folder::new(folder.join(name));
@@ -65,7 +66,7 @@ impl Checkpoint {
         };
         Ok(Self {
             name: folder.display().to_string(),
-            pipeline: pipeline.map(str::to_owned),
+            index,
             parts: COMPONENTS.into_iter().filter(there).map(part).collect(),
             hashes: Hashes::default(),
         })
@@ -80,7 +81,7 @@ impl Checkpoint {
         };
         Self {
             name: folder.display().to_string(),
-            pipeline: None,
+            index: serde_json::Map::new(),
             parts: BTreeMap::from([(String::new(), part)]),
             hashes: Hashes::default(),
         }
@@ -146,7 +147,12 @@ impl Checkpoint {
 
     /// `_class_name` of its `model_index.json`, such as `FluxPipeline`.
     pub fn pipeline(&self) -> Option<&str> {
-        self.pipeline.as_deref()
+        self.setting("_class_name").and_then(Value::as_str)
+    }
+
+    /// A field of its `model_index.json`, such as `force_zeros_for_empty_prompt`.
+    pub fn setting(&self, name: &str) -> Option<&Value> {
+        self.index.get(name)
     }
 
     /// Whether it has a component.

@@ -74,6 +74,9 @@ pub fn checkpoint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usi
     file
 }
 
+/// Is shown what a network computes inside, by the names of the taps.
+pub type Watch<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
+
 /// What a reference computed at one place.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Tap {
@@ -169,15 +172,27 @@ impl Manifest {
     /// Holds a network's loader to the manifest: it must ask for exactly these tensors, each once
     /// and in its shape. No memory is taken for them.
     pub fn check<T>(&self, load: impl FnOnce(Source) -> Loaded<T>) -> Loaded<()> {
-        let mut weights = Weights::hollow(&self.tensors);
-        // Not the place of our own kernels, which would pack what is not there.
-        let place = Place {
-            device: Device::Cpu,
-            dtype: DType::BF16,
-        };
-        load(Source::new(&mut weights, &place))?;
-        weights.finish()
+        held(Weights::hollow(&self.tensors), load)
     }
+
+    /// The same for a file in the layout of a model's authors, read as `component`.
+    pub fn check_component<T>(
+        &self,
+        component: &str,
+        load: impl FnOnce(Source) -> Loaded<T>,
+    ) -> Loaded<()> {
+        held(Weights::hollow(&self.tensors).component(component), load)
+    }
+}
+
+fn held<T>(mut weights: Weights, load: impl FnOnce(Source) -> Loaded<T>) -> Loaded<()> {
+    // Not the place of our own kernels, which would pack what is not there.
+    let place = Place {
+        device: Device::Cpu,
+        dtype: DType::BF16,
+    };
+    load(Source::new(&mut weights, &place))?;
+    weights.finish()
 }
 
 #[cfg(test)]

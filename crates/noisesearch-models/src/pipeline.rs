@@ -1,8 +1,9 @@
 //! A model opened: everything that turns a task into images.
 
 use crate::checkpoint::CheckpointError;
-use crate::denoiser::{Conditioner, Decoder, Denoiser};
+use crate::denoiser::{Conditioner, Decoder, Denoiser, LatentShape};
 use crate::layers::Place;
+use crate::limits::SIDE_PIXELS_MAX;
 use crate::path::{NoisePath, PathError};
 use crate::prediction::PredictionError;
 use crate::schedule::{Schedule, ShiftError};
@@ -34,6 +35,28 @@ pub struct Options {
     pub width: usize,
     /// Rows of the images, in pixels.
     pub height: usize,
+}
+
+impl Options {
+    /// The latent of an image, `factor` times smaller. Neither side may be beyond
+    /// [`SIDE_PIXELS_MAX`].
+    pub(crate) fn latent(&self, channels: usize, factor: usize) -> Result<LatentShape, OpenError> {
+        for (what, side) in [("width", self.width), ("height", self.height)] {
+            let fits = side % factor == 0 && (factor..=SIDE_PIXELS_MAX).contains(&side);
+            if !fits {
+                return Err(OpenError::Unsupported {
+                    what: format!("the {what}"),
+                    found: format!("{side} pixels"),
+                    supported: format!("multiples of {factor} up to {SIDE_PIXELS_MAX}"),
+                });
+            }
+        }
+        Ok(LatentShape {
+            channels,
+            height: self.height / factor,
+            width: self.width / factor,
+        })
+    }
 }
 
 /// Why a model cannot be opened.

@@ -4,6 +4,7 @@ pub mod command;
 pub mod conformance;
 pub mod glyphs;
 pub mod inception;
+pub mod image;
 pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;

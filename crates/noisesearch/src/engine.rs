@@ -69,11 +69,11 @@ type Early = Vec<Option<(f32, Vec<f32>)>>;
 impl Engine {
     /// Opens the model and the verifiers of a spec and encodes its task.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
-        let entry = registry.model_for(&spec.task, Some(&spec.model))?;
+        let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
         let model = (entry.open)()?;
         let cond = model.conditioner.encode(&spec.task, spec.guidance)?;
         let open = |name: &String| -> Result<Box<dyn Verifier>, Error> {
-            Ok((registry.verifier_for(entry, name)?.open)()?)
+            Ok((registry.verifier_for(&entry, name, &spec.files)?.open)()?)
         };
         let verifiers: Vec<_> = spec.scored().iter().map(open).collect::<Result<_, _>>()?;
         let mut early: Vec<Level> = Vec::new();

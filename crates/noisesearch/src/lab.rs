@@ -1,6 +1,6 @@
 //! The embedded lab's entries in the registry, with their defaults.
 
-use crate::registry::{Defaults, Model, ModelEntry, OpenError, Registry, TaskKind, VerifierEntry};
+use crate::registry::{Defaults, Judges, Model, ModelEntry, OpenError, TaskKind, VerifierEntry};
 use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;
@@ -16,31 +16,24 @@ use std::sync::Arc;
 const SCENES: &str = "scenes";
 const GLYPHS: &str = "glyphs";
 
-impl Registry {
-    /// The embedded lab.
-    pub fn builtin() -> Self {
-        let mut verifiers = scene_verifiers();
-        verifiers.extend(glyph_verifiers());
-        Self {
-            models: vec![
-                scenes_model(),
-                glyphs_model("glyphs-base", GlyphsSize::Base),
-                glyphs_model("glyphs-small", GlyphsSize::Small),
-            ],
-            verifiers,
-        }
-    }
+/// The lab's models; the first that takes a task is the default for it.
+pub fn models() -> Vec<ModelEntry> {
+    vec![
+        scenes_model(),
+        glyphs_model("glyphs-base", GlyphsSize::Base),
+        glyphs_model("glyphs-small", GlyphsSize::Small),
+    ]
 }
 
-fn open_error(name: &str, reason: impl ToString) -> OpenError {
-    OpenError {
-        name: name.into(),
-        reason: reason.to_string(),
-    }
+/// The lab's verifiers.
+pub fn verifiers() -> Vec<VerifierEntry> {
+    let mut verifiers = scene_verifiers();
+    verifiers.extend(glyph_verifiers());
+    verifiers
 }
 
 fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenError> {
-    let lab = opened.map_err(|e| open_error(name, e))?;
+    let lab = opened.map_err(|e| OpenError::new(name, e))?;
     Ok(Model {
         conditioner: Box::new(lab.conditioner),
         denoiser: Box::new(lab.denoiser),
@@ -53,12 +46,14 @@ fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenEr
 
 fn scenes_model() -> ModelEntry {
     ModelEntry {
-        name: SCENES,
-        about: "text to 64x64 pictures of coloured shapes (lab, U-Net, 2.5 M parameters)",
+        name: SCENES.into(),
+        about: "text to 64x64 pictures of coloured shapes (lab, U-Net, 2.5 M parameters)".into(),
         family: SCENES,
+        colour: true,
         task: TaskKind::Prompt,
         defaults: Defaults {
             steps: 16,
+            search_steps: 16,
             guidance: 1.5,
             solver: Solver::Euler,
             budget: Budget::Evals(64),
@@ -67,21 +62,24 @@ fn scenes_model() -> ModelEntry {
             verifiers: vec!["clip"],
             watch: vec!["grader"],
         },
-        open: Box::new(|| model(SCENES, lab::scenes())),
+        open: Arc::new(|| model(SCENES, lab::scenes())),
     }
 }
 
 fn glyphs_model(name: &'static str, size: GlyphsSize) -> ModelEntry {
     ModelEntry {
-        name,
+        name: name.into(),
         about: match size {
             GlyphsSize::Base => "digit or capital, 32x32 grey (lab, SiT, 1.6 M parameters)",
             GlyphsSize::Small => "digit or capital, 32x32 grey (lab, SiT, 0.4 M parameters)",
-        },
+        }
+        .into(),
         family: GLYPHS,
+        colour: false,
         task: TaskKind::Class,
         defaults: Defaults {
             steps: 20,
+            search_steps: 20,
             guidance: 1.5,
             solver: Solver::Heun,
             budget: Budget::Evals(32),
@@ -90,16 +88,16 @@ fn glyphs_model(name: &'static str, size: GlyphsSize) -> ModelEntry {
             verifiers: vec!["classifier"],
             watch: vec!["oracle"],
         },
-        open: Box::new(move || model(name, lab::glyphs(size))),
+        open: Arc::new(move || model(name, lab::glyphs(size))),
     }
 }
 
 fn scene_verifiers() -> Vec<VerifierEntry> {
     let entry = |entry: scenes::Entry| VerifierEntry {
-        name: entry.name,
-        about: entry.about,
-        family: SCENES,
-        open: Box::new(move || (entry.open)().map_err(|e| open_error(entry.name, e))),
+        name: entry.name.into(),
+        about: entry.about.into(),
+        judges: Judges::Family(SCENES),
+        open: Arc::new(move || (entry.open)().map_err(|e| OpenError::new(entry.name, e))),
     };
     scenes::all().into_iter().map(entry).collect()
 }
@@ -128,10 +126,10 @@ fn glyph_verifiers() -> Vec<VerifierEntry> {
         ),
     ];
     let entry = |(name, about, make): (&'static str, &'static str, Make)| VerifierEntry {
-        name,
-        about,
-        family: GLYPHS,
-        open: Box::new(move || make().map_err(|e| open_error(name, e))),
+        name: name.into(),
+        about: about.into(),
+        judges: Judges::Family(GLYPHS),
+        open: Arc::new(move || make().map_err(|e| OpenError::new(name, e))),
     };
     all.into_iter().map(entry).collect()
 }

@@ -1,16 +1,20 @@
 //! What there is: models and verifiers by name.
 //!
-//! [`Registry::builtin`] lists the embedded lab. A program may add its own entries; a test makes
-//! a registry of fakes.
+//! [`Registry::builtin`] lists the embedded lab and knows the published models and verifiers,
+//! whose files lie on the disk. A program may add its own entries; a test makes a registry of
+//! fakes.
 
+use crate::files::Files;
 use crate::spec::SpecError;
 use noisesearch_core::budget::Budget;
-use noisesearch_models::denoiser::{Conditioner, Decoder, Denoiser};
-use noisesearch_models::path::NoisePath;
-use noisesearch_models::schedule::Schedule;
+use noisesearch_models::checkpoint::hub::Hub;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::Verifier;
+use std::sync::Arc;
+
+/// An opened model.
+pub use noisesearch_models::pipeline::Pipeline as Model;
 
 /// Whether a model is asked with a prompt or with a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,27 +25,13 @@ pub enum TaskKind {
     Class,
 }
 
-/// An opened model.
-pub struct Model {
-    /// Encodes the task, once a run.
-    pub conditioner: Box<dyn Conditioner>,
-    /// Predicts the clean sample.
-    pub denoiser: Box<dyn Denoiser>,
-    /// From clean samples to noise.
-    pub path: NoisePath,
-    /// Where solver steps lie on it.
-    pub schedule: Schedule,
-    /// Turns latents into images.
-    pub decoder: Box<dyn Decoder>,
-    /// BLAKE3 of the weights in hexadecimal.
-    pub weights: String,
-}
-
 /// What a model does when nothing is said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// Solver steps.
     pub steps: u16,
+    /// Solver steps of a candidate.
+    pub search_steps: u16,
     /// Guidance scale.
     pub guidance: f32,
     /// Deterministic solver.
@@ -68,17 +58,30 @@ pub struct OpenError {
     pub reason: String,
 }
 
+impl OpenError {
+    /// What is wrong with a model or verifier.
+    pub(crate) fn new(name: &str, reason: impl ToString) -> Self {
+        Self {
+            name: name.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
 /// Opens something by doing the expensive part, such as reading weights.
-pub type Open<T> = Box<dyn Fn() -> Result<T, OpenError> + Send + Sync>;
+pub type Open<T> = Arc<dyn Fn() -> Result<T, OpenError> + Send + Sync>;
 
 /// A model that can be opened.
+#[derive(Clone)]
 pub struct ModelEntry {
     /// The name typed.
-    pub name: &'static str,
+    pub name: String,
     /// What it makes.
-    pub about: &'static str,
-    /// Models of one family share their verifiers.
+    pub about: String,
+    /// Models of one family share verifiers of their own; empty for a model without such.
     pub family: &'static str,
+    /// Whether its images have colours.
+    pub colour: bool,
     /// What it is asked with.
     pub task: TaskKind,
     /// What it does when nothing is said.
@@ -87,14 +90,24 @@ pub struct ModelEntry {
     pub open: Open<Model>,
 }
 
+/// Whose images a verifier judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judges {
+    /// Those of one family of models.
+    Family(&'static str),
+    /// Those of every model with colours, asked with this kind of task if it says one.
+    Colour(Option<TaskKind>),
+}
+
 /// A verifier that can be opened.
+#[derive(Clone)]
 pub struct VerifierEntry {
-    /// The name typed; unique within its family.
-    pub name: &'static str,
+    /// The name typed; unique among those that judge one model.
+    pub name: String,
     /// What it judges.
-    pub about: &'static str,
+    pub about: String,
     /// The models whose images it judges.
-    pub family: &'static str,
+    pub judges: Judges,
     /// Opens it.
     pub open: Open<Box<dyn Verifier>>,
 }
@@ -106,6 +119,8 @@ pub struct Registry {
     pub models: Vec<ModelEntry>,
     /// All verifiers of all families.
     pub verifiers: Vec<VerifierEntry>,
+    /// Where downloaded models lie; without one, models and verifiers on the disk are not known.
+    pub hub: Option<Hub>,
 }
 
 impl TaskKind {
@@ -126,28 +141,47 @@ impl TaskKind {
     }
 }
 
+impl Judges {
+    /// Whether it judges the images of a model.
+    pub fn judges(self, model: &ModelEntry) -> bool {
+        match self {
+            Self::Family(family) => family == model.family,
+            Self::Colour(task) => model.colour && task.is_none_or(|task| task == model.task),
+        }
+    }
+}
+
 impl Registry {
-    /// The model of this name, or the default for this kind of task.
-    pub fn model_for(&self, task: &Task, name: Option<&str>) -> Result<&ModelEntry, SpecError> {
+    /// The embedded lab, published verifiers, and the models of the hub's cache.
+    pub fn builtin() -> Self {
+        let mut verifiers = crate::lab::verifiers();
+        verifiers.extend(crate::judges::all());
+        Self {
+            models: crate::lab::models(),
+            verifiers,
+            hub: Hub::named(|name| std::env::var_os(name)),
+        }
+    }
+
+    /// The model of this name, or the default for this kind of task: one of the registry, a
+    /// published model, a repository of the hub's cache, or the path of a folder or file.
+    pub fn model_for(
+        &self,
+        task: &Task,
+        name: Option<&str>,
+        files: &Files,
+    ) -> Result<ModelEntry, SpecError> {
         let kind = TaskKind::of(task);
         let takers = || self.models.iter().filter(|entry| entry.task == kind);
-        let names = |entries: Vec<&ModelEntry>| {
-            entries
-                .iter()
-                .map(|entry| entry.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let unknown = |name: &str| SpecError::Unknown {
-            what: "model",
-            name: name.chars().take(80).collect(),
-            known: names(self.models.iter().collect()),
-        };
         let Some(name) = name else {
-            return takers().next().ok_or_else(|| unknown("(default)"));
+            let first = takers().next();
+            let first = first.ok_or_else(|| self.unknown_model("(default)"))?;
+            return self.fixed(first, files);
         };
-        let found = self.models.iter().find(|entry| entry.name == name);
-        let entry = found.ok_or_else(|| unknown(name))?;
+        let entry = match self.models.iter().find(|entry| entry.name == name) {
+            Some(entry) => self.fixed(entry, files)?,
+            None => crate::library::model(self, name, kind, files)?,
+        };
         if entry.task == kind {
             return Ok(entry);
         }
@@ -155,8 +189,28 @@ impl Registry {
             model: name.to_owned(),
             takes: entry.task.word(),
             given: kind.word(),
-            others: names(takers().collect()),
+            others: names(takers()),
         })
+    }
+
+    /// An entry of the registry, which has one size and one place.
+    fn fixed(&self, entry: &ModelEntry, files: &Files) -> Result<ModelEntry, SpecError> {
+        match files.of_disk() {
+            Some(key) => Err(SpecError::Fixed {
+                key: key.replace('_', "-"),
+                model: entry.name.clone(),
+            }),
+            None => Ok(entry.clone()),
+        }
+    }
+
+    /// The refusal of a name that is no model's.
+    pub(crate) fn unknown_model(&self, name: &str) -> SpecError {
+        SpecError::Unknown {
+            what: "model",
+            name: name.chars().take(80).collect(),
+            known: names(self.models.iter()),
+        }
     }
 
     /// The verifier of this name for this model's images.
@@ -164,22 +218,25 @@ impl Registry {
         &self,
         model: &ModelEntry,
         name: &str,
-    ) -> Result<&VerifierEntry, SpecError> {
-        let mut family = self
-            .verifiers
-            .iter()
-            .filter(|entry| entry.family == model.family);
-        family
-            .clone()
-            .find(|entry| entry.name == name)
-            .ok_or_else(|| SpecError::Unknown {
-                what: "verifier",
-                name: name.chars().take(80).collect(),
-                known: family
-                    .by_ref()
-                    .map(|entry| entry.name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })
+        files: &Files,
+    ) -> Result<VerifierEntry, SpecError> {
+        let mut judges = self.verifiers.iter().filter(|e| e.judges.judges(model));
+        if let Some(entry) = judges.clone().find(|entry| entry.name == name) {
+            return Ok(crate::judges::placed(self, entry, files));
+        }
+        if let Some(entry) = crate::judges::command(name) {
+            return Ok(entry);
+        }
+        let known: Vec<&str> = judges.by_ref().map(|entry| entry.name.as_str()).collect();
+        Err(SpecError::Unknown {
+            what: "verifier",
+            name: name.chars().take(80).collect(),
+            known: known.join(", "),
+        })
     }
+}
+
+fn names<'a>(entries: impl Iterator<Item = &'a ModelEntry>) -> String {
+    let names: Vec<&str> = entries.map(|entry| entry.name.as_str()).collect();
+    names.join(", ")
 }

@@ -25,8 +25,6 @@ use std::time::Instant;
 
 /// Changes whenever this crate would make another result from the same spec and weights.
 const ENGINE_VERSION: u32 = 1;
-/// The arithmetic that results are made with.
-const BACKEND: &str = "cpu-f32-v1";
 
 /// Begins a run in a new directory below `out` and works until it ends or is stopped. The model
 /// is opened and asked before anything is written.
@@ -95,13 +93,13 @@ pub(crate) fn fingerprint(spec: &Checked, engine: &Engine) -> Result<Fingerprint
             (id.name.clone(), value)
         })
         .collect();
-    let spec = serde_json::to_value(spec.to_spec()).map_err(JournalError::Unwritable)?;
-    set("spec", spec)
+    let text = serde_json::to_value(spec.to_spec()).map_err(JournalError::Unwritable)?;
+    set("spec", text)
         .and_then(|()| set("weights", engine.weights().into()))
         .and_then(|()| set("verifiers", verifiers.into()))
         .and_then(|()| set("noise", NOISE_VERSION.into()))
         .and_then(|()| set("recipe", RECIPE_VERSION.into()))
-        .and_then(|()| set("backend", BACKEND.into()))
+        .and_then(|()| set("backend", spec.files.backend().into()))
         .and_then(|()| set("engine", ENGINE_VERSION.into()))
         .map_err(JournalError::Unwritable)?;
     Ok(print)

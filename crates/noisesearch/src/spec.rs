@@ -4,17 +4,21 @@
 //! default, refuses what makes no sense, and is the only way to a [`Checked`]. The `run.toml` of
 //! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
 
+use crate::files::Files;
 use crate::limits::{BATCH_MAX, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
 use crate::registry::{ModelEntry, Registry};
-use noisesearch_core::budget::{Budget, BudgetError, Target};
+use noisesearch_core::budget::{Budget, Target};
 use noisesearch_core::ledger::NfeRule;
-use noisesearch_core::objective::{Objective, ObjectiveError};
-use noisesearch_core::search::{SearchError, SearchSpec, Terms};
-use noisesearch_models::solver::{Solver, UnknownSolver};
+use noisesearch_core::objective::Objective;
+use noisesearch_core::search::{SearchSpec, Terms};
+use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::path::PathBuf;
 
+pub use crate::spec_error::SpecError;
 pub use crate::spec_search::SearchTable;
 
 /// What was asked for, with holes. The TOML form is this struct, `[search]` last.
@@ -52,6 +56,17 @@ pub struct Spec {
     pub batch: Option<usize>,
     /// How many of the best candidates are kept as images, 1 to 64.
     pub count: Option<usize>,
+    /// Columns of the images in pixels, for models on the disk; theirs by default.
+    pub width: Option<usize>,
+    /// Rows of the images in pixels.
+    pub height: Option<usize>,
+    /// Where the model lives: `cpu`, `cuda:0` or `metal`.
+    pub device: Option<String>,
+    /// Number format of weights and activations: `f32`, `bf16` or `f16`.
+    pub dtype: Option<String>,
+    /// Files and folders by the names of models, verifiers, and components such as `vae`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, PathBuf>,
     /// The algorithm and its parameters.
     #[serde(default, skip_serializing_if = "SearchTable::is_empty")]
     pub search: SearchTable,
@@ -100,90 +115,10 @@ pub struct Resolved {
     pub batch: usize,
     /// Images kept.
     pub count: usize,
+    /// Where files lie and the model lives.
+    pub files: Files,
     /// The algorithm, with every setting.
     pub search: SearchSpec,
-}
-
-/// Why a spec is refused. Every message names the key and what would be right.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecError {
-    /// Not TOML, an unknown key or a wrong type.
-    #[error("{0}")]
-    Toml(String),
-    /// A config file larger than any config.
-    #[error("the config has {0} bytes; at most {CONFIG_BYTES_MAX} are read")]
-    TooLarge(usize),
-    /// Neither prompt nor class.
-    #[error("nothing is asked for: give a prompt, or a class for a class-conditional model")]
-    NoTask,
-    /// Both prompt and class.
-    #[error("both a prompt and a class are given; give one of them")]
-    TwoTasks,
-    /// The model takes the other kind of task.
-    #[error("model `{model}` takes a {takes}, not a {given}; models that do: {others}")]
-    WrongTask {
-        /// The model.
-        model: String,
-        /// `prompt` or `class`.
-        takes: &'static str,
-        /// `prompt` or `class`.
-        given: &'static str,
-        /// Models that take what was given.
-        others: String,
-    },
-    /// A name that is not in the registry.
-    #[error("unknown {what} `{name}`; known: {known}")]
-    Unknown {
-        /// Model, verifier or search.
-        what: &'static str,
-        /// The name given.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// The same verifier twice.
-    #[error("verifier `{0}` is named twice; name it once, under verifiers or under watch")]
-    Twice(String),
-    /// An empty list of verifiers.
-    #[error("no verifier is optimised; name at least one")]
-    NoVerifier,
-    /// A number outside its range.
-    #[error("{key} is {value}; it must be {range}")]
-    Range {
-        /// The key.
-        key: &'static str,
-        /// The value given.
-        value: String,
-        /// What is allowed.
-        range: String,
-    },
-    /// A setting that the algorithm does not have, or a wrong type.
-    #[error("search {method}: {problem}")]
-    Search {
-        /// The algorithm.
-        method: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Settings that this search cannot run with, such as a budget below one candidate.
-    #[error(transparent)]
-    Terms(#[from] SearchError),
-    /// No such solver.
-    #[error(transparent)]
-    Solver(#[from] UnknownSolver),
-    /// A bad objective.
-    #[error(transparent)]
-    Objective(#[from] ObjectiveError),
-    /// A bad budget or target.
-    #[error(transparent)]
-    Budget(#[from] BudgetError),
-    /// The objective reads a verifier that is only watched.
-    #[error("the objective reads `{0}`, which is only watched; name it under verifiers")]
-    Watched(String),
-    /// An optimised verifier that the objective does not read.
-    #[error("verifier `{0}` is not in the objective; name it under watch, or add it")]
-    Unread(String),
 }
 
 impl Spec {
@@ -219,6 +154,11 @@ impl Spec {
             seed: self.seed.or(base.seed),
             batch: self.batch.or(base.batch),
             count: self.count.or(base.count),
+            width: self.width.or(base.width),
+            height: self.height.or(base.height),
+            device: self.device.or(base.device),
+            dtype: self.dtype.or(base.dtype),
+            weights: base.weights.into_iter().chain(self.weights).collect(),
             search: self.search.over(base.search),
         }
     }
@@ -231,10 +171,21 @@ impl Spec {
             (None, None) => return Err(SpecError::NoTask),
             (Some(_), Some(_)) => return Err(SpecError::TwoTasks),
         };
-        let model = registry.model_for(&task, self.model.as_deref())?;
+        let mut files = Files {
+            width: self.width,
+            height: self.height,
+            device: self.device,
+            dtype: self.dtype,
+            weights: self.weights,
+            rows: 0,
+        };
+        files.check()?;
+        let model = registry.model_for(&task, self.model.as_deref(), &files)?;
         let defaults = &model.defaults;
         let steps = within("steps", self.steps.unwrap_or(defaults.steps), 1, STEPS_MAX)?;
-        let search_steps = self.search_steps.unwrap_or(steps);
+        // Who asks for other steps means those of a candidate, too.
+        let usual = self.steps.unwrap_or(defaults.search_steps);
+        let search_steps = self.search_steps.unwrap_or(usual);
         let guidance = self.guidance.unwrap_or(defaults.guidance);
         if !(0.0..=GUIDANCE_MAX).contains(&guidance) {
             return Err(range(
@@ -243,13 +194,22 @@ impl Spec {
                 format!("between 0 and {GUIDANCE_MAX}"),
             ));
         }
-        let judges = Judges::check(registry, model, self.verifiers, self.watch, self.objective)?;
+        let asked = Asked {
+            verifiers: self.verifiers,
+            watch: self.watch,
+            objective: self.objective,
+        };
+        let judges = Judges::check(registry, &model, &files, asked)?;
+        files.check_names(&model.name, &judges.scored())?;
         if let Some(target) = &self.until {
             target.resolve(&judges.scored())?;
         }
+        let batch = within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?;
+        // A guided evaluation is two passes.
+        files.rows = if guidance == 1.0 { batch } else { 2 * batch };
         let mut resolved = Resolved {
             task,
-            model: model.name.to_owned(),
+            model: model.name.clone(),
             verifiers: judges.verifiers,
             watch: judges.watch,
             objective: judges.objective,
@@ -262,8 +222,9 @@ impl Spec {
                 .solver
                 .map_or(Ok(defaults.solver), |name| name.parse())?,
             seed: within("seed", self.seed.unwrap_or(0), 0, i64::MAX as u64)?,
-            batch: within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?,
+            batch,
             count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
+            files,
             search: self.search.check()?,
         };
         let terms = resolved.terms()?;
@@ -271,6 +232,13 @@ impl Spec {
         resolved.search.build(&terms)?;
         Ok(Checked(resolved))
     }
+}
+
+/// Who shall judge a run, with holes.
+struct Asked {
+    verifiers: Option<Vec<String>>,
+    watch: Option<Vec<String>>,
+    objective: Option<String>,
 }
 
 /// Who judges a run.
@@ -284,11 +252,18 @@ impl Judges {
     fn check(
         registry: &Registry,
         model: &ModelEntry,
-        verifiers: Option<Vec<String>>,
-        watch: Option<Vec<String>>,
-        objective: Option<String>,
+        files: &Files,
+        asked: Asked,
     ) -> Result<Self, SpecError> {
+        let Asked {
+            verifiers,
+            watch,
+            objective,
+        } = asked;
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        if verifiers.is_none() && model.defaults.verifiers.is_empty() {
+            return Err(crate::judges::none(model));
+        }
         let verifiers: Vec<String> = verifiers.unwrap_or_else(|| owned(&model.defaults.verifiers));
         // A default that the user optimises is no longer watched.
         let watch: Vec<String> = watch.unwrap_or_else(|| {
@@ -301,7 +276,7 @@ impl Judges {
         }
         let scored = [verifiers.clone(), watch.clone()].concat();
         for (index, name) in scored.iter().enumerate() {
-            registry.verifier_for(model, name)?;
+            registry.verifier_for(model, name, files)?;
             if scored[..index].contains(name) {
                 return Err(SpecError::Twice(name.clone()));
             }
@@ -390,6 +365,11 @@ impl Checked {
             seed: Some(self.seed),
             batch: Some(self.batch),
             count: Some(self.count),
+            width: self.files.width,
+            height: self.files.height,
+            device: self.files.device.clone(),
+            dtype: self.files.dtype.clone(),
+            weights: self.files.weights.clone(),
             search: SearchTable::from(&self.search),
         }
     }

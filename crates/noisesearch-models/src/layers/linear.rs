@@ -61,10 +61,14 @@ impl Linear {
         [inputs, outputs]: [usize; 2],
         biased: bool,
     ) -> Loaded<Self> {
-        let (mut weight, mut bias) = (Vec::new(), Vec::new());
-        for name in names {
+        let size = outputs * inputs;
+        let (mut weight, mut bias) = (vec![0.0; names.len() * size], Vec::new());
+        for (i, name) in names.iter().enumerate() {
             let mut s = s.at(name);
-            weight.extend(s.floats("weight", &[outputs, inputs])?);
+            let part = s.floats("weight", &[outputs, inputs])?;
+            if !s.is_hollow() {
+                weight[i * size..][..size].copy_from_slice(&part);
+            }
             if biased {
                 bias.extend(s.floats("bias", &[outputs])?);
             }

@@ -13,8 +13,10 @@ mod conv;
 mod embed;
 mod floats;
 mod linear;
+mod mlp;
 mod norm;
 mod residual;
+mod rotary;
 mod source;
 
 pub use crate::nn::activation::Activation;
@@ -24,8 +26,10 @@ pub use conv::{Conv2d, Geometry, upsample};
 pub use embed::{Order, timestep};
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
+pub use mlp::Mlp;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use residual::{add, add_gated, add_to_pixels};
+pub use rotary::Rotary;
 pub use source::{Loaded, Place, Source};
 
 #[cfg(test)]

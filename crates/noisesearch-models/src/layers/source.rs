@@ -26,7 +26,7 @@ impl Place {
     }
 
     /// Whether layers are made for the kernels of [`crate::nn`].
-    pub(super) fn is_cpu(&self) -> bool {
+    pub(crate) fn is_cpu(&self) -> bool {
         self.device.is_cpu() && self.dtype == DType::F32
     }
 }
@@ -52,6 +52,15 @@ impl<'a> Source<'a> {
     pub fn at(&mut self, name: impl Display) -> Source<'_> {
         Source {
             prefix: format!("{}{name}.", self.prefix),
+            weights: self.weights,
+            place: self.place,
+        }
+    }
+
+    /// The same place, lent to one of several loaders.
+    pub fn lend(&mut self) -> Source<'_> {
+        Source {
+            prefix: self.prefix.clone(),
             weights: self.weights,
             place: self.place,
         }

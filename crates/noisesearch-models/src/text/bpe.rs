@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 /// What a vocabulary writes behind the last token of a word.
-const END_OF_WORD: &str = "</w>";
+pub(super) const END_OF_WORD: &str = "</w>";
 
 /// Ids are below this; the largest published vocabulary has half a million tokens.
 const ID_LIMIT: u32 = 1 << 24;
@@ -153,7 +153,7 @@ impl Symbols {
 
 /// The character that vocabularies write for each byte: printable bytes of Latin-1 as they are,
 /// the others in order from U+0100.
-fn byte_letters() -> [char; 256] {
+pub(super) fn byte_letters() -> [char; 256] {
     let mut others = '\u{100}'..;
     std::array::from_fn(|byte| match byte {
         0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte as u8),

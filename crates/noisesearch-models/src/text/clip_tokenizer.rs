@@ -29,14 +29,16 @@ const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
 /// The vocabulary of OpenAI's CLIP, which all published ones share; made by
 /// `parity/clip_vocabulary.py` from the one of open_clip (MIT).
-const MERGES: &[u8] = include_bytes!("clip_merges.bin");
+pub(super) const MERGES: &[u8] = include_bytes!("clip_merges.bin");
 
 /// Turns a prompt into token ids of CLIP.
 #[derive(Debug)]
 pub struct ClipTokenizer {
     bpe: Bpe,
     words: Regex,
+    /// Special tokens that are found in a text as it is, and those that are found in a clean one.
     specials: Specials,
+    normalized: Specials,
     start: u32,
     end: u32,
     pad: u32,
@@ -83,7 +85,7 @@ impl ClipTokenizer {
             Padding::End => end,
             Padding::Zero => 0,
         };
-        let specials = Specials::new(vec![(START.to_owned(), start), (END.to_owned(), end)]);
+        let specials = vec![(START.to_owned(), start), (END.to_owned(), end)];
         Self::of(Bpe::numbered(MERGES), specials, [start, end, pad])
     }
 
@@ -122,25 +124,40 @@ impl ClipTokenizer {
         names: Names,
     ) -> Result<Self, TextError> {
         let names = names.or(START, END, END);
-        let [start, end, pad] = names.each_ref().map(|name| {
-            id(
-                vocabulary,
-                name,
-                "which marks the start, end or padding of a text",
+        let marks = "which marks the start, end or padding of a text";
+        let ids = names
+            .each_ref()
+            .map(|name| id(vocabulary, name.text(), marks));
+        let [start, end, pad] = ids;
+        let marks = [start?, end?, pad?];
+        let (normalized, raw): (Vec<_>, Vec<_>) = names
+            .iter()
+            .zip(marks)
+            .partition(|(name, _)| name.normalized());
+        let raw = raw
+            .into_iter()
+            .map(|(name, id)| (name.text().to_owned(), id));
+        let normalized = normalized
+            .into_iter()
+            .map(|(name, id)| (clean(name.text()), id));
+        Ok(Self {
+            normalized: Specials::new(normalized.collect()),
+            ..Self::of(
+                Bpe::new(vocabulary, merges, marks[1])?,
+                raw.collect(),
+                marks,
             )
-        });
-        let (start, end, pad) = (start?, end?, pad?);
-        let bpe = Bpe::new(vocabulary, merges, end)?;
-        let specials = Specials::new(names.into_iter().zip([start, end, pad]).collect());
-        Ok(Self::of(bpe, specials, [start, end, pad]))
+        })
     }
 
-    fn of(bpe: Bpe, specials: Specials, [start, end, pad]: [u32; 3]) -> Self {
+    /// With special tokens that are found in a text as it is.
+    fn of(bpe: Bpe, specials: Vec<(String, u32)>, [start, end, pad]: [u32; 3]) -> Self {
         Self {
             bpe,
             // Invariant: a constant, compiled by the tests.
             words: Regex::new(WORDS).expect("a valid expression"),
-            specials,
+            specials: Specials::new(specials),
+            normalized: Specials::default(),
             start,
             end,
             pad,
@@ -153,17 +170,25 @@ impl ClipTokenizer {
         for part in self.specials.split(text) {
             match part {
                 Part::Token(id) => tokens.push(id),
-                Part::Text(text) => {
-                    let clean = clean(text);
-                    let words = self.words.find_iter(&clean);
-                    words.for_each(|word| self.bpe.encode(word.as_str(), &mut tokens));
-                }
+                Part::Text(text) => self.encode_clean(&clean(text), &mut tokens),
             }
         }
         tokens.truncate(Self::TOKENS - 1);
         tokens.push(self.end);
         tokens.resize(Self::TOKENS, self.pad);
         tokens
+    }
+
+    fn encode_clean(&self, text: &str, tokens: &mut Vec<u32>) {
+        for part in self.normalized.split(text) {
+            match part {
+                Part::Token(id) => tokens.push(id),
+                Part::Text(text) => {
+                    let words = self.words.find_iter(text);
+                    words.for_each(|word| self.bpe.encode(word.as_str(), tokens));
+                }
+            }
+        }
     }
 }
 

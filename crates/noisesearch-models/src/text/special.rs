@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// Special tokens and their ids, longest name first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Specials(Vec<(String, u32)>);
 
 /// A part of a text.
@@ -59,18 +59,31 @@ pub(super) struct Names {
     pub(super) extra_ids: Option<u32>,
 }
 
+/// How a special token is named.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Name {
+pub(super) enum Name {
+    /// Its text.
     Plain(String),
-    Described { content: String },
+    /// Its text, and whether it is looked for only when a text is clean.
+    Described {
+        content: String,
+        #[serde(default)]
+        normalized: bool,
+    },
 }
 
 impl Name {
-    fn text(self) -> String {
+    /// The token's text.
+    pub(super) fn text(&self) -> &str {
         match self {
-            Self::Plain(text) | Self::Described { content: text } => text,
+            Self::Plain(text) | Self::Described { content: text, .. } => text,
         }
+    }
+
+    /// Whether the token is looked for only when a text is clean.
+    pub(super) fn normalized(&self) -> bool {
+        matches!(self, Self::Described { normalized, .. } if *normalized)
     }
 }
 
@@ -91,12 +104,12 @@ impl Names {
     }
 
     /// Names of the start, the end and the padding of a text.
-    pub(super) fn or(self, start: &str, end: &str, pad: &str) -> [String; 3] {
-        let name = |name: Option<Name>, usual: &str| name.map_or(usual.to_owned(), Name::text);
+    pub(super) fn or(self, start: &str, end: &str, pad: &str) -> [Name; 3] {
+        let usual = |text: &str| Name::Plain(text.to_owned());
         [
-            name(self.bos_token, start),
-            name(self.eos_token, end),
-            name(self.pad_token, pad),
+            self.bos_token.unwrap_or_else(|| usual(start)),
+            self.eos_token.unwrap_or_else(|| usual(end)),
+            self.pad_token.unwrap_or_else(|| usual(pad)),
         ]
     }
 }

@@ -7,7 +7,7 @@ use super::TextError;
 use super::charsmap::Charsmap;
 use super::files::{Files, WHOLE};
 use super::sentencepiece::{Kind, SentencePiece};
-use super::special::{Names, Part, Specials};
+use super::special::{Name, Names, Part, Specials};
 use super::unigram::Unigram;
 use crate::checkpoint::Checkpoint;
 use crate::pipeline::OpenError;
@@ -128,10 +128,10 @@ impl T5Tokenizer {
         names: Names,
     ) -> Result<Self, TextError> {
         let [_, end, pad] = names.or(END, END, PAD);
-        let id = |token: String| match specials.iter().find(|(name, _)| *name == token) {
+        let id = |token: Name| match specials.iter().find(|(name, _)| name == token.text()) {
             Some((_, id)) => Ok(*id),
             None => Err(TextError::NoToken {
-                token,
+                token: token.text().to_owned(),
                 wanted_by: "which marks the end or padding of a text",
             }),
         };
@@ -161,15 +161,16 @@ impl T5Tokenizer {
         (tokens, real)
     }
 
-    /// Normalised, with `▁` before each word and no spaces.
+    /// Normalised, with `▁` before each word and no white space.
     fn escaped(&self, text: &str) -> String {
         let normal = self.charsmap.apply(text);
-        let words = normal.split(' ').filter(|word| !word.is_empty());
-        words.fold(String::new(), |mut all, word| {
-            all.push(SPACE);
-            all.push_str(word);
-            all
-        })
+        normal
+            .split_whitespace()
+            .fold(String::new(), |mut all, word| {
+                all.push(SPACE);
+                all.push_str(word);
+                all
+            })
     }
 }
 

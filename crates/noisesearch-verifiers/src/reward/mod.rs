@@ -15,7 +15,7 @@ pub mod wordpiece;
 use crate::preprocess::{Colours, Fit, Middle, Preprocess};
 use crate::resample::Filter;
 use crate::verifier::{Samples, Verifier, VerifierId};
-use crate::vision::block::{Block, Names, Qkv, Shape};
+use crate::vision::block::{Block, Names, Shape};
 use crate::vision::{patches, with_class};
 use candle_core::{DType, Result, Tensor};
 use med::Med;
@@ -41,7 +41,8 @@ const VERSION: u32 = 1;
 /// Names of a vision block's tensors, those of timm.
 const NAMES: Names = Names {
     norms: ["norm1", "norm2"],
-    qkv: Qkv::Fused("attn.qkv"),
+    attention: "attn",
+    qkv: &["qkv"],
     out: "attn.proj",
     mlp: ["mlp.fc1", "mlp.fc2"],
     scales: None,

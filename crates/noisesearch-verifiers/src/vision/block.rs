@@ -26,8 +26,10 @@ pub struct Shape {
 pub struct Names {
     /// The two norms.
     pub norms: [&'static str; 2],
-    /// Queries, keys and values.
-    pub qkv: Qkv,
+    /// What comes before the names of queries, keys and values.
+    pub attention: &'static str,
+    /// Queries, keys and values, or one layer for all three.
+    pub qkv: &'static [&'static str],
     /// What the heads' results go through.
     pub out: &'static str,
     /// The two layers of the perceptron.
@@ -35,17 +37,6 @@ pub struct Names {
     /// A factor for each channel of each branch (LayerScale, Touvron et al. 2021, arXiv
     /// 2103.17239), where there is one.
     pub scales: Option<[&'static str; 2]>,
-}
-
-/// How queries, keys and values are stored.
-#[derive(Clone, Copy, Debug)]
-pub enum Qkv {
-    /// Three layers of these names under the first.
-    Apart(&'static str, [&'static str; 3]),
-    /// `in_proj_weight` and `in_proj_bias` under this name.
-    Together(&'static str),
-    /// One layer of this name: timm.
-    Fused(&'static str),
 }
 
 /// A block with its weights.
@@ -68,10 +59,9 @@ impl Block {
             LayerNorm::load(s.at(first), width, shape.eps)?,
             LayerNorm::load(s.at(second), width, shape.eps)?,
         ];
-        let qkv = match names.qkv {
-            Qkv::Apart(at, names) => Linear::fused(s.at(at), &names, [width, width], true)?,
-            Qkv::Together(name) => together(s.at(name), width)?,
-            Qkv::Fused(name) => Linear::load(s.at(name), width, 3 * width)?,
+        let qkv = {
+            let each = 3 * width / names.qkv.len();
+            Linear::fused(s.at(names.attention), names.qkv, [width, each], true)?
         };
         let scales = names
             .scales
@@ -103,13 +93,6 @@ impl Block {
         let hidden = self.up.activated(&hidden, self.shape.activation)?;
         add(&x, &self.down.forward(&hidden)?)
     }
-}
-
-/// Queries, keys and values as `torch.nn.MultiheadAttention` stores them.
-fn together(mut s: Source, width: usize) -> Loaded<Linear> {
-    let weight = s.floats("in_proj_weight", &[3 * width, width])?;
-    let bias = s.floats("in_proj_bias", &[3 * width])?;
-    Linear::new(&s, weight, bias, width)
 }
 
 /// A layer whose outputs are multiplied by the channels of `scale`.

@@ -9,7 +9,6 @@
 pub mod block;
 pub mod clip;
 pub mod dinov2;
-pub mod open_clip;
 pub mod siglip;
 
 use candle_core::{Result, Tensor, bail};

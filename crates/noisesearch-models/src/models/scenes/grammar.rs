@@ -9,6 +9,7 @@
 //! ```
 //! Words may come in any of a few common forms (`big`, `stripy`, `on the left of`, plurals).
 
+use crate::models::names::{SHOWN, nearest};
 use std::fmt;
 
 /// Objects in one scene, at most.
@@ -181,34 +182,10 @@ fn lexicon() -> Vec<(String, Word)> {
     words
 }
 
-/// Levenshtein distance between two short words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != cb))
-                .min(row[j] + 1)
-                .min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], next);
-        }
-    }
-    row[b.len()]
-}
-
 fn unknown(word: &str, lexicon: &[(String, Word)]) -> GrammarError {
-    let short: String = word.chars().take(40).collect();
-    let mut near: Vec<(usize, &str)> = lexicon
-        .iter()
-        .map(|(known, _)| (distance(&short, known), known.as_str()))
-        .collect();
-    near.sort_unstable();
-    let nearest: Vec<&str> = near.iter().take(3).map(|&(_, known)| known).collect();
     GrammarError::UnknownWord {
-        word: short,
-        nearest: nearest.join(", "),
+        word: word.chars().take(SHOWN).collect(),
+        nearest: nearest(word, lexicon.iter().map(|(known, _)| known.as_str())),
     }
 }
 

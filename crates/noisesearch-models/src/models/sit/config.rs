@@ -1,11 +1,16 @@
-//! Sizes of a SiT and the tensors that its checkpoint holds.
+//! Sizes of a SiT or DiT and the tensors that its checkpoint holds.
 
+use crate::limits::{FEATURES_MAX, LAYERS_MAX};
+use crate::models::unsupported;
+use crate::path::{Betas, NoisePath, PathError};
+use crate::pipeline::OpenError;
+use crate::prediction::Prediction;
 use serde::{Deserialize, Serialize};
 
 /// Features of the sinusoidal time embedding.
 pub const TIME_FEATURES: usize = 256;
 
-/// Which end of the time axis is noise.
+/// What the network is told of the time, and so what it predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeAxis {
@@ -13,9 +18,30 @@ pub enum TimeAxis {
     NoiseAtOne,
     /// `t = 1 - level`, and the network predicts `x0 - noise`: the public SiT checkpoints.
     DataAtOne,
+    /// `t = 1000 level - 1`, an index of DDPM's diffusion or between two, and the network predicts
+    /// the noise: DiT.
+    TrainingIndex,
 }
 
-/// Sizes of a SiT.
+impl TimeAxis {
+    /// What the network predicts, with the sign that [`super::Sit`] gives it.
+    pub fn prediction(self) -> Prediction {
+        match self {
+            Self::NoiseAtOne | Self::DataAtOne => Prediction::Flow,
+            Self::TrainingIndex => Prediction::Noise,
+        }
+    }
+
+    /// The path on which it was trained.
+    pub fn path(self) -> Result<NoisePath, PathError> {
+        match self {
+            Self::NoiseAtOne | Self::DataAtOne => Ok(NoisePath::Flow),
+            Self::TrainingIndex => NoisePath::vp(Betas::DDPM),
+        }
+    }
+}
+
+/// Sizes of a SiT or DiT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SitConfig {
     /// Height and width of a latent.
@@ -36,7 +62,7 @@ pub struct SitConfig {
     pub classes: usize,
     /// Whether the checkpoint predicts twice the channels, the second half of which is not used.
     pub learn_sigma: bool,
-    /// Which end of time is noise.
+    /// What it is told of the time.
     pub time: TimeAxis,
 }
 
@@ -86,6 +112,40 @@ impl SitConfig {
         heads: 12,
         ..Self::XL_2
     };
+
+    /// Checks that this is a network that runs here, before its tensors are asked for.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let refuse = |what: &str, found: &dyn std::fmt::Debug, supported: &str| {
+            Err(unsupported(
+                format!("the transformer's {what}"),
+                found,
+                supported,
+            ))
+        };
+        let sizes = [
+            self.input_size,
+            self.patch,
+            self.channels,
+            self.hidden,
+            self.heads,
+            self.mlp_ratio,
+            self.classes,
+        ];
+        if sizes.iter().any(|s| !(1..=FEATURES_MAX).contains(s)) {
+            return refuse("sizes", &sizes, "1 to 65536 each");
+        }
+        if !self.input_size.is_multiple_of(self.patch) || self.input_size > 1024 {
+            let want = "a multiple of patch up to 1024";
+            return refuse("input_size", &self.input_size, want);
+        }
+        if !self.hidden.is_multiple_of(self.heads) {
+            return refuse("heads", &self.heads, "a divisor of hidden");
+        }
+        if self.depth > LAYERS_MAX {
+            return refuse("depth", &self.depth, "at most 1000");
+        }
+        Ok(())
+    }
 
     /// Tokens of an image.
     pub fn tokens(&self) -> usize {

@@ -8,8 +8,9 @@
 //! x += gate2 * mlp(layer_norm(x) * (1 + scale2) + shift2)
 //! ```
 //!
-//! The prediction is always the flow velocity `noise - x0` at a level whose 1 is noise, however
-//! the checkpoint counts time ([`TimeAxis`]).
+//! DiT is the same network, told the time of another path. A SiT's prediction is always the flow
+//! velocity `noise - x0` at a level whose 1 is noise, however the checkpoint counts time
+//! ([`TimeAxis`]); a DiT's is the noise.
 
 mod block;
 mod config;
@@ -18,16 +19,20 @@ mod patches;
 pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
 
 use crate::denoiser::{Encoded, Network};
+use crate::layers::{Order, Place, timestep};
+use crate::models::training_index;
 use crate::nn::activation::silu;
 use crate::nn::buffer::{Arena, Arenas};
 use crate::nn::embed::{SiluMlp, sinusoidal};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use crate::nn::norm::{Affine, layer_norm_modulated};
+use crate::parity::Watch;
 use block::{Block, LAYER_NORM_EPS};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_core::level::Level;
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// A SiT with its weights packed for this processor.
 #[derive(Debug)]
@@ -144,15 +149,9 @@ impl Sit {
     }
 
     /// Modulations of every block and of the last layer at one level.
-    fn modulate(&self, at: Level, classes: &[usize]) -> Modulations {
+    fn modulate(&self, at: Level, classes: &[usize]) -> Result<Modulations> {
         let d = self.config.hidden;
-        let t = match self.config.time {
-            TimeAxis::NoiseAtOne => at.get(),
-            TimeAxis::DataAtOne => 1.0 - at.get(),
-        };
-        let mut features = [0.0; TIME_FEATURES];
-        sinusoidal(t, &mut features);
-        let time = self.time.apply(self.isa, &features);
+        let time = self.time.apply(self.isa, &self.time_features(at)?);
         let mut condition: Vec<f32> = classes
             .iter()
             .flat_map(|&class| self.class_table[class * d..][..d].iter().zip(&time))
@@ -178,14 +177,35 @@ impl Sit {
                 out
             })
             .collect();
-        Modulations {
+        Ok(Modulations {
             by_layer,
             classes: classes.len(),
-        }
+        })
     }
 
-    /// One image `x: [c, h, w]` -> its prediction, in `parts` parts of tokens at once.
-    fn forward(&self, x: &[f32], modulations: &[&[f32]], parts: usize, out: &mut [f32]) {
+    /// The sinusoidal embedding of a level.
+    fn time_features(&self, at: Level) -> Result<Vec<f32>> {
+        let mut features = vec![0.0; TIME_FEATURES];
+        match self.config.time {
+            TimeAxis::NoiseAtOne => sinusoidal(at.get(), &mut features),
+            TimeAxis::DataAtOne => sinusoidal(1.0 - at.get(), &mut features),
+            TimeAxis::TrainingIndex => {
+                let (t, order) = (training_index(at), Order::CosineFirst);
+                let row = timestep(&[t], TIME_FEATURES, order, &Place::cpu())?;
+                features = row.flatten_all()?.to_vec1()?;
+            }
+        }
+        Ok(features)
+    }
+
+    /// One image `x: [c, h, w]` -> its prediction. `watch` is shown every block's result
+    /// `[tokens, hidden]`.
+    fn forward(&self, image: Image, out: &mut [f32], watch: impl Fn(usize, &[f32])) {
+        let Image {
+            x,
+            modulations,
+            parts,
+        } = image;
         let (isa, d, tokens) = (self.isa, self.config.hidden, self.config.tokens());
         let mut state = self.arenas.with(|arena| {
             let mut state = block::State::take(arena, tokens, d, parts);
@@ -197,8 +217,9 @@ impl Sit {
             arena.give(patches);
             state
         });
-        for (block, modulation) in self.blocks.iter().zip(modulations) {
+        for (i, (block, modulation)) in self.blocks.iter().zip(modulations).enumerate() {
             block.apply(isa, &self.arenas, modulation, &mut state);
+            watch(i, &state.x);
         }
         let last = modulations[self.blocks.len()];
         self.arenas.with(|arena| {
@@ -255,8 +276,44 @@ fn parts(rows: usize, threads: usize) -> usize {
     }
 }
 
-impl Network for Sit {
-    fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor> {
+/// One row's work.
+struct Image<'a> {
+    /// `[c, h, w]`.
+    x: &'a [f32],
+    /// Of every block and the last layer.
+    modulations: &'a [&'a [f32]],
+    /// Into how many parts of tokens it is cut.
+    parts: usize,
+}
+
+/// Is shown `[tokens, hidden]` of a row, a block.
+type WatchBlocks<'a> = dyn Fn(usize, usize, &[f32]) + Sync + 'a;
+
+impl Sit {
+    /// [`Network::predict`], which also shows what is inside: `block.0` and so on.
+    pub fn watched(
+        &self,
+        x: &Tensor,
+        at: Level,
+        rows: &[&Encoded],
+        watch: &mut Watch,
+    ) -> Result<Tensor> {
+        let shape = (rows.len(), self.config.tokens(), self.config.hidden);
+        let blocks = vec![vec![vec![]; rows.len()]; self.config.depth];
+        let blocks = Mutex::new(blocks);
+        let out = self.run(x, at, rows, &|row, block, x| {
+            let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
+            blocks[block][row] = x.to_vec();
+        })?;
+        let blocks = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (i, rows) in blocks.into_iter().enumerate() {
+            let block = Tensor::from_vec(rows.concat(), shape, &Device::Cpu)?;
+            watch(&format!("block.{i}"), &block)?;
+        }
+        Ok(out)
+    }
+
+    fn run(&self, x: &Tensor, at: Level, rows: &[&Encoded], watch: &WatchBlocks) -> Result<Tensor> {
         let size = self.config.input_size;
         let (b, c, h, w) = x.dims4()?;
         if [b, c, h, w] != [rows.len(), self.config.channels, size, size] {
@@ -270,7 +327,7 @@ impl Network for Sit {
         let mut distinct = classes.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let modulations = self.modulate(at, &distinct);
+        let modulations = self.modulate(at, &distinct)?;
         let by_class: Vec<_> = (0..distinct.len()).map(|i| modulations.of(i)).collect();
         let parts = parts(b, rayon::current_num_threads());
         let x = x.flatten_all()?.to_vec1::<f32>()?;
@@ -278,10 +335,22 @@ impl Network for Sit {
         let images = x
             .par_chunks_exact(c * h * w)
             .zip(out.par_chunks_exact_mut(c * h * w));
-        images.zip(&classes).for_each(|((x, out), class)| {
-            let row = distinct.binary_search(class).unwrap_or_default();
-            self.forward(x, &by_class[row], parts, out);
+        let images = images.zip(&classes).enumerate();
+        images.for_each(|(row, ((x, out), class))| {
+            let modulations = &by_class[distinct.binary_search(class).unwrap_or_default()];
+            let image = Image {
+                x,
+                modulations,
+                parts,
+            };
+            self.forward(image, out, |block, x| watch(row, block, x));
         });
         Tensor::from_vec(out, (b, c, h, w), &Device::Cpu)
+    }
+}
+
+impl Network for Sit {
+    fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor> {
+        self.run(x, at, rows, &|_, _, _| {})
     }
 }

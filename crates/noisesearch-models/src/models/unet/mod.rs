@@ -8,9 +8,11 @@
 
 mod blocks;
 mod config;
+mod pipeline;
 mod transformer;
 
 pub use config::{PerBlock, UNetConfig};
+pub use pipeline::Latent;
 
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{Encoded, Network};

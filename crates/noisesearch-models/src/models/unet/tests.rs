@@ -9,6 +9,10 @@ const SDXL: &str = include_str!("../../../../../parity/goldens/unet-sdxl.json");
 /// What `parity/unet.py` asks: time 436.5.
 const LEVEL: f32 = 0.4375;
 
+/// Of a part or of the whole; measured are 2e-6 at most. Seen to fail with another eps in each
+/// kind of norm, with `attention_head_dim` read as a dimension and with the other GELU.
+const PART: f64 = 4e-6;
+
 fn load(golden: &Golden) -> (UNet, UNetConfig) {
     let config = UNetConfig::new(golden.config.clone()).unwrap();
     let mut weights = golden.weights().unwrap();
@@ -51,7 +55,7 @@ fn golden_unets_match_part_by_part() {
         let mut watch = |tap: &str, x: &Tensor| {
             parts += 1;
             println!("{tap}: {:.1e}", golden.error(tap, x)?);
-            golden.check(tap, x, 1e-5)
+            golden.check(tap, x, PART)
         };
         let given = unet.given(436.5, &rows).unwrap();
         let inside = channels_last(&x).unwrap();
@@ -59,7 +63,7 @@ fn golden_unets_match_part_by_part() {
         assert_eq!(parts, 2 + 2 * config.block_out_channels.len());
         let out = unet.predict(&x, Level::new(LEVEL).unwrap(), &rows).unwrap();
         println!("out: {:.1e}", golden.error("out", &out).unwrap());
-        golden.check("out", &out, 1e-5).unwrap();
+        golden.check("out", &out, PART).unwrap();
     }
 }
 
@@ -94,7 +98,7 @@ fn the_f64_route_agrees() {
     let x = input("x", &[2, 4, 10, 6]).unwrap();
     let at = Level::new(LEVEL).unwrap();
     let out = unet.predict(&x, at, &[&rows[0], &rows[1]]).unwrap();
-    golden.check("out", &out, 1e-5).unwrap();
+    golden.check("out", &out, PART).unwrap();
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub struct Vae {
     network: Network,
     scale: f64,
     shift: f64,
+    channels: usize,
     factor: usize,
     tiling: Tiling,
     place: Place,
@@ -50,10 +51,16 @@ impl Vae {
             network: Network::load(s, config)?,
             scale: config.scaling_factor,
             shift: config.shift_factor.unwrap_or(0.0),
+            channels: config.latent_channels,
             factor: config.factor(),
             tiling: Tiling::DEFAULT,
             place,
         })
+    }
+
+    /// Channels of the latents.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// Pixels of the image for one of the latent, both ways: 8 in every published model.

@@ -29,6 +29,8 @@ pub enum Layout {
     StableDiffusionXl,
     /// The autoencoder of latent diffusion alone, such as FLUX's `ae.safetensors`.
     Autoencoder,
+    /// Both towers of a CLIP of OpenCLIP, such as HPSv2.
+    OpenClip,
 }
 
 /// What a file holds, as far as its header tells.
@@ -53,6 +55,11 @@ impl Contents {
             layout: Layout::of(tensors.keys().map(String::as_str)),
             tensors,
         })
+    }
+
+    /// Whether a tensor's name has this part.
+    pub fn has(&self, part: &str) -> bool {
+        self.tensors.keys().any(|name| name.contains(part))
     }
 
     /// The components it holds; none are known of a file of a single one.
@@ -134,6 +141,8 @@ impl Layout {
             Self::StableDiffusion
         } else if any("encoder.mid.attn_1.") || any("decoder.mid.attn_1.") {
             Self::Autoencoder
+        } else if names.iter().any(|name| open_clip::is_both(name)) {
+            Self::OpenClip
         } else {
             Self::Diffusers
         }
@@ -146,6 +155,7 @@ impl Layout {
             Self::Flux => flux::parts(name, shape),
             Self::StableDiffusion | Self::StableDiffusionXl => stable_diffusion::parts(name, shape),
             Self::Autoencoder => autoencoder::part(name).map(|part| vec![part]),
+            Self::OpenClip => open_clip::both(name, shape),
         }
     }
 

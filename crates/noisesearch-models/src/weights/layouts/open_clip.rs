@@ -1,6 +1,7 @@
-//! A text encoder of OpenCLIP, as Stable Diffusion XL holds one.
+//! The networks of OpenCLIP: a text encoder, as Stable Diffusion XL holds one, and both towers of a
+//! scorer of images, such as HPSv2.
 //!
-//! Queries, keys and values are one matrix; the last projection is transposed.
+//! Queries, keys and values are one matrix; the last projections are transposed.
 
 use super::{Form, Part, blocks, numbered, renamed};
 
@@ -23,17 +24,61 @@ const OUTSIDE: [(&str, &str); 3] = [
     ("ln_final.", "text_model.final_layer_norm."),
 ];
 
+/// Outside blocks of the vision tower.
+const VISION: [(&str, &str); 5] = [
+    ("class_embedding", "embeddings.class_embedding"),
+    (
+        "positional_embedding",
+        "embeddings.position_embedding.weight",
+    ),
+    ("conv1.", "embeddings.patch_embedding."),
+    ("ln_pre.", "pre_layrnorm."),
+    ("ln_post.", "post_layernorm."),
+];
+
+/// Whether a tensor of this name says that a file holds both towers.
+pub(super) fn is_both(name: &str) -> bool {
+    name == "visual.class_embedding"
+}
+
+/// A tensor of both towers, in transformers' `CLIPModel`, which is a component without a name.
+pub(super) fn both(name: &str, shape: &[u64]) -> Option<Vec<Part>> {
+    let part = |name: String| Part::new("", name);
+    match name.strip_prefix("visual.") {
+        None if name == "logit_scale" => Some(vec![part(name.into())]),
+        None => parts("", name, shape),
+        Some("proj") => {
+            let projection = part("visual_projection.weight".into());
+            Some(vec![projection.form(Form::Transposed)])
+        }
+        Some(name) => match name.strip_prefix("transformer.resblocks.") {
+            Some(rest) => block("", "vision_model", rest, shape),
+            None => Some(vec![part(format!(
+                "vision_model.{}",
+                renamed(name, &VISION)?
+            ))]),
+        },
+    }
+}
+
+/// A tensor of a text encoder.
 pub(super) fn parts(component: &'static str, name: &str, shape: &[u64]) -> Option<Vec<Part>> {
     let part = |name: String| Part::new(component, name);
     if name == "text_projection" {
         let projection = part("text_projection.weight".into());
         return Some(vec![projection.form(Form::Transposed)]);
     }
-    let Some(rest) = name.strip_prefix("transformer.resblocks.") else {
-        return Some(vec![part(renamed(name, &OUTSIDE)?)]);
-    };
-    let (block, rest) = numbered(rest)?;
-    let block = format!("text_model.encoder.layers.{block}.");
+    match name.strip_prefix("transformer.resblocks.") {
+        Some(rest) => block(component, "text_model", rest, shape),
+        None => Some(vec![part(renamed(name, &OUTSIDE)?)]),
+    }
+}
+
+/// `rest` of a name in a block of `tower`.
+fn block(component: &'static str, tower: &str, rest: &str, shape: &[u64]) -> Option<Vec<Part>> {
+    let part = |name: String| Part::new(component, name);
+    let (number, rest) = numbered(rest)?;
+    let block = format!("{tower}.encoder.layers.{number}.");
     if let Some(kind) = rest.strip_prefix("attn.in_proj_") {
         let names = ["q", "k", "v"].map(|p| format!("{block}self_attn.{p}_proj.{kind}"));
         let cut = |(name, rows)| part(name).rows(vec![rows]);

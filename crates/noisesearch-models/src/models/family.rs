@@ -1,0 +1,105 @@
+//! Which family of models a checkpoint is of: the one place that knows them all.
+
+use super::{dit, flux, pixart, sd15, sdxl};
+use crate::checkpoint::Checkpoint;
+use crate::pipeline::{OpenError, Options, Pipeline};
+use crate::weights::{Contents, Layout};
+use std::sync::Arc;
+
+/// A family of models that are opened alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Stable Diffusion 1 and 2.
+    StableDiffusion,
+    /// Stable Diffusion XL.
+    StableDiffusionXl,
+    /// FLUX.1.
+    Flux,
+    /// PixArt-Alpha and -Sigma.
+    PixArt,
+    /// DiT and SiT.
+    Dit,
+}
+
+/// Names in a `model_index.json`, and the family.
+const CLASSES: [(&str, Family); 7] = [
+    ("StableDiffusionPipeline", Family::StableDiffusion),
+    ("StableDiffusionXLPipeline", Family::StableDiffusionXl),
+    ("FluxPipeline", Family::Flux),
+    ("PixArtSigmaPipeline", Family::PixArt),
+    ("PixArtAlphaPipeline", Family::PixArt),
+    ("DiTPipeline", Family::Dit),
+    ("SiTPipeline", Family::Dit),
+];
+
+impl Family {
+    /// The family that a checkpoint's `model_index.json` names.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self, OpenError> {
+        let class = checkpoint.pipeline().unwrap_or("(nothing)");
+        let found = CLASSES.iter().find(|(name, _)| *name == class);
+        found
+            .map(|(_, family)| *family)
+            .ok_or_else(|| OpenError::Unsupported {
+                what: format!("_class_name of {}/model_index.json", checkpoint.name()),
+                found: class.chars().take(80).collect(),
+                supported: CLASSES.map(|(name, _)| name).join(", "),
+            })
+    }
+
+    /// The published model whose configurations and tokenizers a single file in the layout of its
+    /// authors is used with; `None` for a file that holds one component only.
+    pub fn of_file(contents: &Contents) -> Option<&'static str> {
+        match contents.layout {
+            Layout::StableDiffusion => Some("sd1.5"),
+            Layout::StableDiffusionXl => Some("sdxl"),
+            Layout::Flux => Some(match contents.has("guidance_in.") {
+                true => "flux.1-dev",
+                false => "flux.1-schnell",
+            }),
+            Layout::Autoencoder | Layout::Diffusers => None,
+        }
+    }
+
+    /// Whether it is asked with prompts; else with classes.
+    pub fn takes_prompts(self) -> bool {
+        self != Self::Dit
+    }
+
+    /// Width and height in pixels for which a checkpoint was trained, as its network's
+    /// configuration says, eight pixels for one of the latent.
+    pub fn side(self, checkpoint: &Checkpoint) -> usize {
+        let (key, usual) = match self {
+            Self::Flux => return 1024,
+            Self::Dit => ("input_size", 32),
+            _ => ("sample_size", 64),
+        };
+        let config = checkpoint.config::<serde_json::Value>(self.network());
+        let size = config.ok().and_then(|config| config.get(key)?.as_u64());
+        usize::try_from(size.unwrap_or(usual))
+            .unwrap_or(usize::MAX)
+            .saturating_mul(8)
+    }
+
+    /// Opens a checkpoint.
+    pub fn open(
+        self,
+        checkpoint: &Arc<Checkpoint>,
+        options: &Options,
+    ) -> Result<Pipeline, OpenError> {
+        match self {
+            Self::StableDiffusion => sd15::open(checkpoint, options),
+            Self::StableDiffusionXl => sdxl::open(checkpoint, options),
+            Self::Flux => flux::open(checkpoint, options),
+            Self::PixArt => pixart::open(checkpoint, options),
+            Self::Dit => dit::open(checkpoint, options),
+        }
+    }
+
+    /// The component whose passes are counted.
+    pub fn network(self) -> &'static str {
+        match self {
+            Self::StableDiffusion | Self::StableDiffusionXl => "unet",
+            Self::Flux | Self::PixArt | Self::Dit => "transformer",
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A block of PixArt.
+
+use super::PixArtConfig;
+use crate::layers::{
+    Activation, Attend, LayerNorm, Linear, Loaded, Mlp, Source, add, add_gated, attention,
+};
+use crate::models::rows::Run;
+use candle_core::{D, Result, Tensor};
+
+/// Features inside an MLP, in multiples of a token's.
+const MLP_RATIO: usize = 4;
+
+/// Self-attention, cross-attention and an MLP.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// `[6, d]`, added to the modulation that all blocks share.
+    table: Tensor,
+    norm: LayerNorm,
+    qkv: Linear,
+    out: Linear,
+    cross: Cross,
+    mlp: Mlp,
+    heads: usize,
+}
+
+impl Block {
+    pub fn load(mut s: Source, c: &PixArtConfig) -> Loaded<Self> {
+        let d = c.hidden();
+        let (inside, sizes) = (["net.0.proj", "net.2"], [d, MLP_RATIO * d, d]);
+        let names = ["to_q", "to_k", "to_v"];
+        Ok(Self {
+            table: s.tensor("scale_shift_table", &[6, d])?,
+            norm: LayerNorm::bare(&s, d, c.norm_eps)?,
+            qkv: Linear::fused(s.at("attn1"), &names, [d, d], true)?,
+            out: Linear::load(s.at("attn1.to_out.0"), d, d)?,
+            cross: Cross::load(s.at("attn2"), d, c.num_attention_heads)?,
+            mlp: Mlp::load(s.at("ff"), inside, sizes, Activation::GeluTanh)?,
+            heads: c.num_attention_heads,
+        })
+    }
+
+    /// `x: [b, tokens, d]` to the same; `modulation: [6, d]` is shift, scale, gate of the
+    /// self-attention, then of the MLP; `captions` are one a run, see [`Cross::forward`].
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        modulation: &Tensor,
+        captions: &[Tensor],
+        runs: &[Run],
+    ) -> Result<Tensor> {
+        let (b, _, d) = x.dims3()?;
+        let all = (&self.table + modulation)?;
+        let m = |i: usize| all.narrow(0, i, 1)?.broadcast_as((b, d))?.contiguous();
+        let h = self.norm.modulated(x, &m(0)?, &m(1)?)?;
+        let qkv = self.qkv.forward(&h)?;
+        let part = |i: usize| qkv.narrow(D::Minus1, i * d, d)?.contiguous();
+        let a = attention(&part(0)?, &part(1)?, &part(2)?, Attend::heads(self.heads))?;
+        let x = add_gated(x, &m(2)?, &self.out.forward(&a)?)?;
+        let x = add(&x, &self.cross.forward(&x, captions, runs)?)?;
+        let h = self.norm.modulated(&x, &m(3)?, &m(4)?)?;
+        add_gated(&x, &m(5)?, &self.mlp.forward(&h)?)
+    }
+}
+
+/// Attention to the caption.
+#[derive(Debug)]
+struct Cross {
+    queries: Linear,
+    keys_values: Linear,
+    out: Linear,
+    heads: usize,
+}
+
+impl Cross {
+    fn load(mut s: Source, d: usize, heads: usize) -> Loaded<Self> {
+        Ok(Self {
+            queries: Linear::load(s.at("to_q"), d, d)?,
+            out: Linear::load(s.at("to_out.0"), d, d)?,
+            keys_values: Linear::fused(s, &["to_k", "to_v"], [d, d], true)?,
+            heads,
+        })
+    }
+
+    /// `x: [b, tokens, d]` to the same. `captions: [1, n, d]`, one a run, hold only real tokens,
+    /// which is what a mask comes to; all rows of a run ask one caption, so they are one sequence
+    /// of queries.
+    fn forward(&self, x: &Tensor, captions: &[Tensor], runs: &[Run]) -> Result<Tensor> {
+        let (_, tokens, d) = x.dims3()?;
+        let q = self.queries.forward(x)?;
+        let (mut first, mut rows) = (0, Vec::with_capacity(runs.len()));
+        for (caption, run) in captions.iter().zip(runs) {
+            let kv = self.keys_values.forward(caption)?;
+            let part = |i: usize| kv.narrow(D::Minus1, i * d, d)?.contiguous();
+            let queries = q.narrow(0, first, run.rows)?;
+            let queries = queries.reshape((1, run.rows * tokens, d))?;
+            let how = Attend::heads(self.heads);
+            let a = attention(&queries, &part(0)?, &part(1)?, how)?;
+            rows.push(a.reshape((run.rows, tokens, d))?);
+            first += run.rows;
+        }
+        self.out.forward(&Tensor::cat(&rows, 0)?)
+    }
+}

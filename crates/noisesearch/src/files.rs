@@ -1,0 +1,228 @@
+//! Where a run's files lie and where its model lives: the part of a spec that names the outside.
+
+use crate::spec::{SpecError, within};
+use noisesearch_models::layers::Place;
+use noisesearch_models::limits::SIDE_PIXELS_MAX;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Components that may be replaced: the key of each, and its name in diffusers.
+pub const REPLACEABLE: [(&str, &str); 7] = [
+    ("vae", "vae"),
+    ("unet", "unet"),
+    ("transformer", "transformer"),
+    ("text-encoder", "text_encoder"),
+    ("text-encoder-2", "text_encoder_2"),
+    ("tokenizer", "tokenizer"),
+    ("tokenizer-2", "tokenizer_2"),
+];
+
+/// Files and places of a run. Empty for a model that is part of the program.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Files {
+    /// Columns of the images in pixels; the model's own when nothing is said.
+    pub width: Option<usize>,
+    /// Rows of the images in pixels.
+    pub height: Option<usize>,
+    /// Where the model lives: `cpu`, `cuda:0`, `metal`.
+    pub device: Option<String>,
+    /// The number format of weights and activations: `f32`, `bf16`, `f16`.
+    pub dtype: Option<String>,
+    /// Files or folders by the names of models, verifiers and components.
+    pub weights: BTreeMap<String, PathBuf>,
+    /// Passes of the network that run together, for the estimate of memory.
+    pub rows: usize,
+}
+
+impl Files {
+    /// Refuses sizes, devices and number formats that there are not.
+    pub fn check(&self) -> Result<(), SpecError> {
+        for (key, side) in [("width", self.width), ("height", self.height)] {
+            if let Some(side) = side {
+                within(key, side, 1, SIDE_PIXELS_MAX)?;
+            }
+        }
+        self.device_kind()?;
+        self.dtype()?;
+        Ok(())
+    }
+
+    /// The first key that only a model on the disk has.
+    pub fn of_disk(&self) -> Option<&'static str> {
+        let keys = [
+            ("width", self.width.is_some()),
+            ("height", self.height.is_some()),
+            ("device", self.device.as_deref().is_some_and(|d| d != "cpu")),
+            ("dtype", self.dtype.as_deref().is_some_and(|d| d != "f32")),
+        ];
+        let found = keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
+        found.or_else(|| self.parts().next().map(|(part, _)| part))
+    }
+
+    /// Components that are replaced, each with its file or folder.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        REPLACEABLE.iter().filter_map(|&(key, part)| {
+            let path = self.weights.get(key)?;
+            Some((part, path))
+        })
+    }
+
+    /// Refuses a path for something that a run of this model and these verifiers does not use.
+    pub fn check_names(&self, model: &str, verifiers: &[String]) -> Result<(), SpecError> {
+        let component = |name: &str| REPLACEABLE.iter().any(|(key, _)| *key == name);
+        let used = |name: &str| name == model || verifiers.iter().any(|verifier| verifier == name);
+        match self
+            .weights
+            .keys()
+            .find(|name| !component(name) && !used(name))
+        {
+            None => Ok(()),
+            Some(name) => Err(SpecError::Unused {
+                name: name.chars().take(80).collect(),
+                used: [&[model.to_owned()], verifiers].concat().join(", "),
+            }),
+        }
+    }
+
+    /// What the results are computed with, besides weights: a part of the fingerprint.
+    pub fn backend(&self) -> String {
+        let device = self.device.as_deref().unwrap_or("cpu");
+        let device = device.split(':').next().unwrap_or(device);
+        format!("{device}-{}-v1", self.dtype_name())
+    }
+
+    /// Opens the device.
+    pub fn place(&self) -> Result<Place, SpecError> {
+        use candle_core::Device;
+        let kind = self.device_kind()?;
+        let device = match kind {
+            Kind::Cpu => Ok(Device::Cpu),
+            Kind::Cuda(index) => Device::new_cuda(index),
+            Kind::Metal => Device::new_metal(0),
+        };
+        let device = device.map_err(|error| SpecError::Device {
+            name: self.device.clone().unwrap_or_default(),
+            problem: match kind.is_built_in() {
+                true => error.to_string(),
+                false => format!(
+                    "this program was built without it; build it with `--features {}`, or use \
+                     --device cpu",
+                    kind.feature()
+                ),
+            },
+        })?;
+        let dtype = self.dtype()?;
+        Ok(Place { device, dtype })
+    }
+
+    fn device_kind(&self) -> Result<Kind, SpecError> {
+        let name = self.device.as_deref().unwrap_or("cpu");
+        let kind = match name.split_once(':') {
+            None => match name {
+                "cpu" => Some(Kind::Cpu),
+                "cuda" => Some(Kind::Cuda(0)),
+                "metal" => Some(Kind::Metal),
+                _ => None,
+            },
+            Some(("cuda", index)) => index.parse::<u8>().ok().map(|i| Kind::Cuda(i.into())),
+            Some(_) => None,
+        };
+        kind.ok_or_else(|| SpecError::Unknown {
+            what: "device",
+            name: name.chars().take(80).collect(),
+            known: "cpu, cuda:0, metal".into(),
+        })
+    }
+
+    fn dtype(&self) -> Result<candle_core::DType, SpecError> {
+        use candle_core::DType;
+        match self.dtype_name() {
+            "f32" => Ok(DType::F32),
+            "bf16" => Ok(DType::BF16),
+            "f16" => Ok(DType::F16),
+            other => Err(SpecError::Unknown {
+                what: "number format",
+                name: other.chars().take(80).collect(),
+                known: "f32, bf16, f16".into(),
+            }),
+        }
+    }
+
+    /// The number format: that of the kernels on the CPU, half as large elsewhere.
+    fn dtype_name(&self) -> &str {
+        let on_cpu = matches!(self.device.as_deref(), None | Some("cpu"));
+        let usual = if on_cpu { "f32" } else { "bf16" };
+        self.dtype.as_deref().unwrap_or(usual)
+    }
+}
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Cpu,
+    Cuda(usize),
+    Metal,
+}
+
+impl Kind {
+    /// Whether the program was built for it.
+    fn is_built_in(self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Cuda(_) => cfg!(feature = "cuda"),
+            Self::Metal => cfg!(feature = "metal"),
+        }
+    }
+
+    /// The feature that builds it in.
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Metal => "metal",
+            Self::Cpu | Self::Cuda(_) => "cuda",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(device: Option<&str>, dtype: Option<&str>) -> Files {
+        Files {
+            device: device.map(str::to_owned),
+            dtype: dtype.map(str::to_owned),
+            ..Files::default()
+        }
+    }
+
+    #[test]
+    fn devices_and_formats_have_names() {
+        assert_eq!(files(None, None).backend(), "cpu-f32-v1");
+        assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v1");
+        assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v1");
+        for name in [
+            "", "gpu", "cuda:", "cuda:-1", "cuda:999", "metal:0", "cpu:1",
+        ] {
+            let error = files(Some(name), None).check().unwrap_err();
+            assert!(
+                matches!(error, SpecError::Unknown { what: "device", .. }),
+                "{name}"
+            );
+        }
+        let error = files(None, Some("f64")).check().unwrap_err().to_string();
+        assert_eq!(error, "unknown number format `f64`; known: f32, bf16, f16");
+    }
+
+    #[test]
+    fn a_device_that_is_not_built_in_says_so() {
+        for (name, feature) in [("cuda:0", "cuda"), ("metal", "metal")] {
+            if cfg!(feature = "cuda") || cfg!(feature = "metal") {
+                continue;
+            }
+            let error = files(Some(name), None).place().unwrap_err().to_string();
+            let says = format!("build it with `--features {feature}`");
+            assert!(error.starts_with(&format!("device {name}: ")), "{error}");
+            assert!(error.contains(&says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Models and verifiers whose files lie on the disk: found by name, repository or path.
+
+use crate::files::Files;
+use crate::known::{Known, Origin, Recipe};
+use crate::registry::{Defaults, Model, ModelEntry, OpenError, Registry, TaskKind};
+use crate::spec::SpecError;
+use crate::{judges, memory};
+use noisesearch_core::budget::Budget;
+use noisesearch_models::checkpoint::hub::{Hub, is_repository};
+use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
+use noisesearch_models::models::family::Family;
+use noisesearch_models::pipeline::Options;
+use noisesearch_models::solver::Solver;
+use noisesearch_models::weights::Contents;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Candidates of a run on a large model when nothing is said.
+const CANDIDATES: u64 = 16;
+
+/// A model on the disk.
+struct Found {
+    checkpoint: Checkpoint,
+    /// What is published of it.
+    known: Option<&'static Known>,
+    family: Family,
+}
+
+/// The model of a name that is not in the registry.
+pub fn model(
+    registry: &Registry,
+    name: &str,
+    kind: TaskKind,
+    files: &Files,
+) -> Result<ModelEntry, SpecError> {
+    let found = find(registry, name, files)?;
+    let refuse = |error: CheckpointError| problem(name, error);
+    let mut checkpoint = found.checkpoint;
+    for (part, path) in files.parts() {
+        checkpoint.replace(part, path).map_err(refuse)?;
+    }
+    let recipe = found.known.map(|known| known.recipe);
+    let side = recipe.map_or_else(|| found.family.side(&checkpoint), |recipe| recipe.side);
+    let task = match found.family.takes_prompts() {
+        true => TaskKind::Prompt,
+        false => TaskKind::Class,
+    };
+    let verifiers = match kind == task {
+        true => judges::found(registry, task, files),
+        false => vec![],
+    };
+    let open = Opening {
+        name: name.to_owned(),
+        checkpoint: Arc::new(checkpoint),
+        family: found.family,
+        files: files.clone(),
+        side,
+    };
+    Ok(ModelEntry {
+        name: name.to_owned(),
+        about: found
+            .known
+            .map_or("a model on the disk", |known| known.about)
+            .to_owned(),
+        family: "",
+        colour: true,
+        task,
+        defaults: defaults(recipe, verifiers),
+        open: Arc::new(move || open.run()),
+    })
+}
+
+fn defaults(recipe: Option<Recipe>, verifiers: Vec<&'static str>) -> Defaults {
+    Defaults {
+        steps: recipe.map_or(30, |recipe| recipe.steps),
+        search_steps: recipe.map_or(30, |recipe| recipe.search_steps),
+        guidance: recipe.map_or(5.0, |recipe| recipe.guidance),
+        solver: recipe.map_or(Solver::Ddim, |recipe| recipe.solver),
+        budget: Budget::Evals(CANDIDATES),
+        batch: 1,
+        count: 4,
+        verifiers,
+        watch: vec![],
+    }
+}
+
+/// What opening a model takes.
+struct Opening {
+    name: String,
+    checkpoint: Arc<Checkpoint>,
+    family: Family,
+    files: Files,
+    side: usize,
+}
+
+impl Opening {
+    fn run(&self) -> Result<Model, OpenError> {
+        let refuse = |reason: &dyn ToString| OpenError::new(&self.name, reason.to_string());
+        let options = Options {
+            place: self.files.place().map_err(|e| refuse(&e))?,
+            width: self.files.width.unwrap_or(self.side),
+            height: self.files.height.unwrap_or(self.side),
+        };
+        if options.place.device.is_cpu() {
+            let need = memory::need(
+                &self.checkpoint,
+                self.family,
+                &options,
+                self.files.rows.max(1),
+            );
+            let need = need.map_err(|e| refuse(&e))?;
+            memory::check(&self.name, need, memory::available())?;
+        }
+        let opened = self.family.open(&self.checkpoint, &options);
+        opened.map_err(|e| refuse(&e))
+    }
+}
+
+/// Looks for a model: where the user says it is, then among the published ones, then as a path,
+/// then as a repository of the hub's cache.
+fn find(registry: &Registry, name: &str, files: &Files) -> Result<Found, SpecError> {
+    let known = Known::named(name).or_else(|| Known::of_repository(name));
+    if let Some(path) = files.weights.get(name) {
+        return at(registry, name, path, known);
+    }
+    if let Some(known) = known {
+        let Some(checkpoint) = published(registry, known).map_err(|e| problem(name, e))? else {
+            return Err(missing(registry, known));
+        };
+        let family = Family::of(&checkpoint).map_err(|e| problem(name, e))?;
+        return Ok(Found {
+            checkpoint,
+            known: Some(known),
+            family,
+        });
+    }
+    let path = Path::new(name);
+    if !name.is_empty() && path.exists() {
+        return at(registry, name, path, None);
+    }
+    let Some(hub) = registry.hub.as_ref().filter(|_| is_repository(name)) else {
+        return Err(registry.unknown_model(name));
+    };
+    match hub.snapshot(name).map_err(|e| problem(name, e))? {
+        Some(folder) => at(registry, name, &folder, None),
+        None => Err(SpecError::Missing {
+            name: name.to_owned(),
+            looked: hub.path().to_owned(),
+            help: format!("to get it:\n  hf download {name}"),
+        }),
+    }
+}
+
+/// A published model in the hub's cache, with the component that is tuned.
+fn published(registry: &Registry, known: &Known) -> Result<Option<Checkpoint>, CheckpointError> {
+    let Some(hub) = &registry.hub else {
+        return Ok(None);
+    };
+    match known.origin {
+        Origin::Hub { repository, .. } => {
+            let snapshot = hub.snapshot(repository)?;
+            snapshot.map(|folder| Checkpoint::open(&folder)).transpose()
+        }
+        Origin::Tuned {
+            base,
+            component,
+            repository,
+        } => {
+            let base = Known::named(base)
+                .map(|base| published(registry, base))
+                .transpose()?;
+            let tuned = hub.snapshot(repository)?;
+            let Some((mut base, tuned)) = base.flatten().zip(tuned) else {
+                return Ok(None);
+            };
+            base.replace(component, &tuned)?;
+            Ok(Some(base))
+        }
+        Origin::Converted { .. } => Ok(None),
+    }
+}
+
+/// Where a published model is, if it is there.
+pub fn place(hub: &Hub, known: &Known) -> Option<PathBuf> {
+    match known.origin {
+        Origin::Hub { repository, .. } | Origin::Tuned { repository, .. } => {
+            hub.snapshot(repository).ok().flatten()
+        }
+        Origin::Converted { .. } => None,
+    }
+}
+
+/// The model at a path: a folder, or a file in the layout of its authors over the published
+/// model that has its configurations and tokenizers.
+fn at(
+    registry: &Registry,
+    name: &str,
+    path: &Path,
+    known: Option<&'static Known>,
+) -> Result<Found, SpecError> {
+    let refuse = |error: CheckpointError| problem(name, error);
+    if path.is_dir() {
+        let checkpoint = Checkpoint::open(path).map_err(refuse)?;
+        let family = Family::of(&checkpoint).map_err(|e| problem(name, e))?;
+        return Ok(Found {
+            checkpoint,
+            known,
+            family,
+        });
+    }
+    let contents = Contents::of(path).map_err(|e| problem(name, e))?;
+    let base = Family::of_file(&contents).and_then(Known::named);
+    let base = base.ok_or_else(|| SpecError::Model {
+        name: name.to_owned(),
+        problem: "it is one component, not a model; give it as --unet, --transformer or --vae \
+                  over a model that has the others"
+            .into(),
+    })?;
+    let mut checkpoint = match published(registry, base).map_err(refuse)? {
+        Some(checkpoint) => checkpoint,
+        None => return Err(missing(registry, base)),
+    };
+    checkpoint.replace_all(path).map_err(refuse)?;
+    let family = Family::of(&checkpoint).map_err(|e| problem(name, e))?;
+    Ok(Found {
+        checkpoint,
+        known: known.or(Some(base)),
+        family,
+    })
+}
+
+/// A model that is known and not there: what it is, under which licence, how to get it.
+fn missing(registry: &Registry, known: &Known) -> SpecError {
+    let hub = registry.hub.as_ref();
+    SpecError::Missing {
+        name: known.name.to_owned(),
+        looked: hub.map_or_else(PathBuf::new, |hub| hub.path().to_owned()),
+        help: format!(
+            "{}; about {} GB; licence: {}\nto get it:\n  {}",
+            known.about,
+            known.gigabytes,
+            known.licence,
+            known.fetch().join("\n  ")
+        ),
+    }
+}
+
+fn problem(name: &str, problem: impl ToString) -> SpecError {
+    SpecError::Model {
+        name: name.chars().take(80).collect(),
+        problem: problem.to_string(),
+    }
+}
