@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use crate::exit::Usage;
+use crate::files_args::FilesArgs;
 use crate::search_args::SearchArgs;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -73,7 +74,7 @@ pub struct Generate {
     /// What the picture shall show, for class-conditional models
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
-    /// Model; see `noisesearch models`
+    /// Model: a name of `noisesearch models`, org/name of the Hugging Face hub, a folder or a file
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// What the run may cost: 640nfe, 64evals or 90s
@@ -112,6 +113,9 @@ pub struct Generate {
     /// How many of the best candidates to keep as pictures
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
+    /// Where files lie and the model lives.
+    #[command(flatten)]
+    pub files: FilesArgs,
     /// Where the run directory is made
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
@@ -146,6 +150,11 @@ impl Generate {
             seed: self.seed,
             batch: self.batch,
             count: self.count,
+            width: self.files.width,
+            height: self.files.height,
+            device: self.files.device.clone(),
+            dtype: self.files.dtype.clone(),
+            weights: self.files.weights()?,
             search: self.search.table(&base.search)?,
         };
         Ok(typed.over(base))

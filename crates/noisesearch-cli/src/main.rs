@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod files_args;
 mod interrupt;
 mod outcome;
 mod screen;

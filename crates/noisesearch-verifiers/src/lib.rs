@@ -3,8 +3,8 @@
 pub mod command;
 pub mod conformance;
 pub mod glyphs;
-pub mod inception;
 pub mod image;
+pub mod inception;
 pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;

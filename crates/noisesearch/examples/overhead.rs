@@ -5,7 +5,9 @@
 
 use candle_core::{Result, Tensor};
 use noisesearch::observe::{Control, Observer, Progress};
-use noisesearch::registry::{Defaults, Model, ModelEntry, Registry, TaskKind, VerifierEntry};
+use noisesearch::registry::{
+    Defaults, Judges, Model, ModelEntry, Registry, TaskKind, VerifierEntry,
+};
 use noisesearch::spec::Spec;
 use noisesearch_core::budget::Budget;
 use noisesearch_core::level::Level;
@@ -18,6 +20,7 @@ use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -83,6 +86,7 @@ fn instantly() -> Instantly {
 fn registry() -> Registry {
     let defaults = Defaults {
         steps: 1,
+        search_steps: 1,
         guidance: 1.0,
         solver: Solver::Euler,
         budget: Budget::Evals(64),
@@ -101,19 +105,21 @@ fn registry() -> Registry {
     };
     Registry {
         models: vec![ModelEntry {
-            name: "instant",
-            about: "answers at once",
+            name: "instant".into(),
+            about: "answers at once".into(),
             family: "instant",
+            colour: false,
             task: TaskKind::Prompt,
             defaults,
-            open: Box::new(move || Ok(model())),
+            open: Arc::new(move || Ok(model())),
         }],
         verifiers: vec![VerifierEntry {
-            name: "first",
-            about: "the first pixel",
-            family: "instant",
-            open: Box::new(|| Ok(Box::new(instantly()))),
+            name: "first".into(),
+            about: "the first pixel".into(),
+            judges: Judges::Family("instant"),
+            open: Arc::new(|| Ok(Box::new(instantly()))),
         }],
+        hub: None,
     }
 }
 

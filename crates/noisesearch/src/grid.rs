@@ -49,39 +49,37 @@ pub fn grid(tiles: Vec<Tile>) -> Picture {
     for (index, tile) in tiles.iter().enumerate() {
         let left = MARGIN_PX + index % columns * cell_width;
         let top = MARGIN_PX + index / columns * cell_height;
-        paper.paste(&tile.picture, left, top);
+        paste(&mut paper, &tile.picture, [left, top]);
         for (line, text) in tile.lines.iter().enumerate() {
             let top = top + tile.picture.height + line * LINE_PX + 4 * DOT_PX;
-            paper.write(text, left, top, cell_width - MARGIN_PX);
+            write(&mut paper, text, [left, top], cell_width - MARGIN_PX);
         }
     }
     paper
 }
 
-impl Picture {
-    /// Copies an RGB picture to where it fits.
-    fn paste(&mut self, other: &Self, left: usize, top: usize) {
-        for y in 0..other.height {
-            let from = &other.pixels[y * other.width * 3..(y + 1) * other.width * 3];
-            let at = ((top + y) * self.width + left) * 3;
-            self.pixels[at..at + from.len()].copy_from_slice(from);
-        }
+/// Copies an RGB picture to where it fits.
+fn paste(paper: &mut Picture, other: &Picture, [left, top]: [usize; 2]) {
+    for y in 0..other.height {
+        let from = &other.pixels[y * other.width * 3..(y + 1) * other.width * 3];
+        let at = ((top + y) * paper.width + left) * 3;
+        paper.pixels[at..at + from.len()].copy_from_slice(from);
     }
+}
 
-    /// Writes `text`, cut at `width` pixels.
-    fn write(&mut self, text: &str, left: usize, top: usize, width: usize) {
-        font::draw(text, |x, y| {
-            if (x + 1) * DOT_PX > width {
-                return;
-            }
-            for dot in 0..DOT_PX * DOT_PX {
-                let x = left + x * DOT_PX + dot % DOT_PX;
-                let y = top + y * DOT_PX + dot / DOT_PX;
-                let at = (y * self.width + x) * 3;
-                self.pixels[at..at + 3].fill(INK);
-            }
-        });
-    }
+/// Writes `text`, cut at `width` pixels.
+fn write(paper: &mut Picture, text: &str, [left, top]: [usize; 2], width: usize) {
+    font::draw(text, |x, y| {
+        if (x + 1) * DOT_PX > width {
+            return;
+        }
+        for dot in 0..DOT_PX * DOT_PX {
+            let x = left + x * DOT_PX + dot % DOT_PX;
+            let y = top + y * DOT_PX + dot / DOT_PX;
+            let at = (y * paper.width + x) * 3;
+            paper.pixels[at..at + 3].fill(INK);
+        }
+    });
 }
 
 #[cfg(test)]

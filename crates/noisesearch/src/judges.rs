@@ -67,9 +67,23 @@ pub fn placed(registry: &Registry, entry: &VerifierEntry, files: &Files) -> Veri
 }
 
 /// Where a verifier's weights are, if they are there.
-pub fn place(hub: &Hub, name: &str) -> Option<PathBuf> {
+fn place(hub: &Hub, name: &str) -> Option<PathBuf> {
     let published = image::all().into_iter().find(|known| known.name == name)?;
     folder(Some(hub), published.repository)
+}
+
+/// Where the weights of a verifier with published weights are, or what they are.
+pub fn whereabouts(registry: &Registry, name: &str) -> Option<String> {
+    let published = image::all().into_iter().find(|known| known.name == name)?;
+    Some(match folder(registry.hub.as_ref(), published.repository) {
+        Some(folder) => format!("found: {}", folder.display()),
+        None => format!(
+            "not found: {}, {:.1} GB, licence: {}",
+            published.repository,
+            published.bytes as f64 / 1e9,
+            published.licence
+        ),
+    })
 }
 
 fn folder(hub: Option<&Hub>, repository: &str) -> Option<PathBuf> {

@@ -6,7 +6,7 @@ use crate::registry::{Defaults, Model, ModelEntry, OpenError, Registry, TaskKind
 use crate::spec::SpecError;
 use crate::{judges, memory};
 use noisesearch_core::budget::Budget;
-use noisesearch_models::checkpoint::hub::{Hub, is_repository};
+use noisesearch_models::checkpoint::hub::is_repository;
 use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
 use noisesearch_models::models::family::Family;
 use noisesearch_models::pipeline::Options;
@@ -180,8 +180,10 @@ fn published(registry: &Registry, known: &Known) -> Result<Option<Checkpoint>, C
     }
 }
 
-/// Where a published model is, if it is there.
-pub fn place(hub: &Hub, known: &Known) -> Option<PathBuf> {
+/// Where a published model is, if all of it is there.
+pub fn place(registry: &Registry, known: &Known) -> Option<PathBuf> {
+    let hub = registry.hub.as_ref()?;
+    published(registry, known).ok().flatten()?;
     match known.origin {
         Origin::Hub { repository, .. } | Origin::Tuned { repository, .. } => {
             hub.snapshot(repository).ok().flatten()

@@ -5,12 +5,14 @@
 //! fakes.
 
 use crate::files::Files;
+use crate::known::Known;
 use crate::spec::SpecError;
 use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::Verifier;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An opened model.
@@ -191,6 +193,20 @@ impl Registry {
             given: kind.word(),
             others: names(takers()),
         })
+    }
+
+    /// Where a published model is, if it is in the hub's cache.
+    pub fn place_of(&self, known: &Known) -> Option<PathBuf> {
+        crate::library::place(self, known)
+    }
+
+    /// Where the weights of a verifier are, or what they are and under which licence; `None` for
+    /// one that is part of the program.
+    pub fn whereabouts(&self, verifier: &VerifierEntry) -> Option<String> {
+        match verifier.judges {
+            Judges::Family(_) => None,
+            Judges::Colour(_) => crate::judges::whereabouts(self, &verifier.name),
+        }
     }
 
     /// An entry of the registry, which has one size and one place.

@@ -1,14 +1,60 @@
 //! `noisesearch models`.
 
 use crate::exit::Exit;
+use noisesearch::known::{KNOWN, Known, Origin};
 use noisesearch::registry::{ModelEntry, Registry};
 use std::io::{self, Write};
 
-/// Lists the models and their defaults.
+/// Lists the models that are part of the program, and the published ones: where they are, or how
+/// large, under which licence, and from where.
 pub fn run() -> anyhow::Result<Exit> {
-    let lines: Vec<String> = Registry::builtin().models.iter().map(line).collect();
-    io::stdout().write_all(lines.concat().as_bytes())?;
+    let registry = Registry::builtin();
+    let mut text: String = registry.models.iter().map(line).collect();
+    text.push_str("\npublished models, whose files lie on the disk");
+    if let Some(hub) = &registry.hub {
+        text.push_str(&format!(" (looked in {})", hub.path().display()));
+    }
+    text.push('\n');
+    text.extend(KNOWN.iter().map(|known| published(&registry, known)));
+    io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+/// A published model and where it is.
+fn published(registry: &Registry, known: &Known) -> String {
+    let from = match known.origin {
+        Origin::Hub { repository, .. } | Origin::Tuned { repository, .. } => repository.to_owned(),
+        Origin::Converted { page, .. } => format!("{page}, converted"),
+    };
+    let gate = match known.origin {
+        Origin::Hub { gated: true, .. } => ", asks to accept it",
+        _ => "",
+    };
+    let place = match registry.place_of(known) {
+        Some(folder) => format!("found: {}", folder.display()),
+        None => "not found; `noisesearch generate --model` says how to get it".to_owned(),
+    };
+    let recipe = &known.recipe;
+    let pad = format!("\n{:14} ", "");
+    [
+        format!("{:14} {}", known.name, known.about),
+        format!(
+            "{from}, {} GB, licence: {}{gate}",
+            known.gigabytes, known.licence
+        ),
+        format!(
+            "takes a {}; by default {} {} steps (search {}), guidance {}, {} pixels",
+            recipe.task.word(),
+            recipe.steps,
+            recipe.solver.name(),
+            recipe.search_steps,
+            recipe.guidance,
+            recipe.side,
+        ),
+        place,
+    ]
+    .join(&pad)
+        + "\n"
 }
 
 fn line(entry: &ModelEntry) -> String {

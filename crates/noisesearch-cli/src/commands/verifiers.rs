@@ -1,7 +1,7 @@
 //! `noisesearch verifiers`.
 
 use crate::exit::Exit;
-use noisesearch::registry::{Registry, VerifierEntry};
+use noisesearch::registry::{Judges, ModelEntry, Registry, VerifierEntry};
 use std::io::{self, Write};
 
 /// Lists the verifiers, the models that they judge, and which of these use them by default.
@@ -17,25 +17,32 @@ pub fn run() -> anyhow::Result<Exit> {
 }
 
 fn line(registry: &Registry, entry: &VerifierEntry) -> String {
-    let family = registry
+    let judged = registry
         .models
         .iter()
-        .filter(|model| model.family == entry.family);
-    let role = |model: &noisesearch::registry::ModelEntry| {
-        let name = &entry.name;
+        .filter(|model| entry.judges.judges(model));
+    let role = |model: &ModelEntry| {
+        let named = |names: &[&str]| names.iter().any(|name| *name == entry.name);
         let role = match (&model.defaults.verifiers, &model.defaults.watch) {
-            (verifiers, _) if verifiers.contains(name) => ", optimised by default",
-            (_, watch) if watch.contains(name) => ", watched by default",
+            (verifiers, _) if named(verifiers) => ", optimised by default",
+            (_, watch) if named(watch) => ", watched by default",
             _ => "",
         };
         format!("{}{role}", model.name)
     };
-    let models: Vec<String> = family.map(role).collect();
+    let judges = match entry.judges {
+        Judges::Family(_) => judged.map(role).collect::<Vec<_>>().join("; "),
+        Judges::Colour(Some(task)) => format!("colour pictures of a {}", task.word()),
+        Judges::Colour(None) => "colour pictures".to_owned(),
+    };
+    let place = registry
+        .whereabouts(entry)
+        .map(|place| format!("\n{:14} {place}", ""));
     format!(
-        "{:14} {}\n{:14} judges {}\n",
+        "{:14} {}\n{:14} judges {judges}{}\n",
         entry.name,
         entry.about,
         "",
-        models.join("; ")
+        place.unwrap_or_default()
     )
 }

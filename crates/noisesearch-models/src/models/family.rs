@@ -56,7 +56,7 @@ impl Family {
                 true => "flux.1-dev",
                 false => "flux.1-schnell",
             }),
-            Layout::Autoencoder | Layout::Diffusers => None,
+            Layout::Autoencoder | Layout::OpenClip | Layout::Diffusers => None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! A whole model in a few lines: an analytic denoiser of 1x8x8 pictures and three verifiers.
 
 use candle_core::{Result, Tensor};
-use noisesearch::registry::{Defaults, Model, ModelEntry, Open, Registry, TaskKind, VerifierEntry};
+use noisesearch::registry::{
+    Defaults, Judges, Model, ModelEntry, Open, Registry, TaskKind, VerifierEntry,
+};
 use noisesearch_core::budget::Budget;
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{
@@ -182,7 +184,7 @@ pub fn registry() -> Registry {
 pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
     let open = |counts: &Arc<Counts>| -> Open<Model> {
         let counts = counts.clone();
-        Box::new(move || {
+        Arc::new(move || {
             let fake = || Fake {
                 counts: counts.clone(),
             };
@@ -197,12 +199,14 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
         })
     };
     let model = |name, task| ModelEntry {
-        name,
-        about: "a fake",
+        name: String::from(name),
+        about: "a fake".into(),
         family: "fake",
+        colour: false,
         task,
         defaults: Defaults {
             steps: 6,
+            search_steps: 6,
             guidance: 2.0,
             solver: Solver::Euler,
             budget: Budget::Evals(20),
@@ -215,7 +219,7 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
     };
     let judge = |(name, early, rule): (&'static str, Option<f32>, Rule)| {
         let counts = counts.clone();
-        let open: Open<Box<dyn Verifier>> = Box::new(move || {
+        let open: Open<Box<dyn Verifier>> = Arc::new(move || {
             Ok(Box::new(Judge {
                 id: VerifierId {
                     name: name.into(),
@@ -228,9 +232,9 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
             }))
         });
         VerifierEntry {
-            name,
-            about: "a fake",
-            family: "fake",
+            name: name.into(),
+            about: "a fake".into(),
+            judges: Judges::Family("fake"),
             open,
         }
     };
@@ -240,5 +244,6 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
             model("letters", TaskKind::Class),
         ],
         verifiers: JUDGES.map(judge).into(),
+        hub: None,
     }
 }

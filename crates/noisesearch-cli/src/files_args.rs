@@ -1,0 +1,75 @@
+//! The flags that name files and the place of a model on the disk.
+
+use crate::exit::Usage;
+use clap::{Args, ValueHint};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where files lie and the model lives.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With a model on the disk")]
+pub struct FilesArgs {
+    /// Where a model, verifier or component is; may be repeated
+    #[arg(long = "weights", value_name = "NAME=PATH")]
+    pub named: Vec<String>,
+    /// Another autoencoder: a file or folder
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub vae: Option<PathBuf>,
+    /// Another U-Net
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub unet: Option<PathBuf>,
+    /// Another transformer
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub transformer: Option<PathBuf>,
+    /// Another first text encoder
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub text_encoder: Option<PathBuf>,
+    /// Columns of the pictures [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    pub width: Option<usize>,
+    /// Rows of the pictures [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    pub height: Option<usize>,
+    /// cpu, cuda:0 or metal [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// f32, bf16 or f16 [default: f32 on the CPU, else bf16]
+    #[arg(long, value_name = "FORMAT")]
+    pub dtype: Option<String>,
+}
+
+impl FilesArgs {
+    /// All paths by their names.
+    pub fn weights(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+        let mut weights = BTreeMap::new();
+        let components = [
+            ("vae", &self.vae),
+            ("unet", &self.unet),
+            ("transformer", &self.transformer),
+            ("text-encoder", &self.text_encoder),
+        ];
+        let components = components.into_iter().filter_map(|(name, path)| {
+            let path = path.clone()?;
+            Some((name.to_owned(), path))
+        });
+        let named = self.named.iter().map(|text| {
+            let found = text
+                .split_once('=')
+                .filter(|(n, p)| !n.is_empty() && !p.is_empty());
+            let pair = found.map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
+            pair.ok_or_else(|| {
+                Usage(format!(
+                    "--weights {text}: write a name and a path, NAME=PATH"
+                ))
+            })
+        });
+        for pair in components.map(Ok).chain(named) {
+            let (name, path) = pair?;
+            let twice = format!("a path for {name} is given twice");
+            if weights.insert(name, path).is_some() {
+                return Err(Usage(twice).into());
+            }
+        }
+        Ok(weights)
+    }
+}
