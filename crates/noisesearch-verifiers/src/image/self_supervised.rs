@@ -39,7 +39,7 @@ pub const DINO: Entry = Entry {
     about: "agreement of the image with its early prediction, by DINOv2; -1 to 1",
     repository: "facebook/dinov2-base",
     file: "model.safetensors",
-    bytes: 346_345_912,
+    bytes: 346_000_000,
     licence: "Apache-2.0",
     open: open_dino,
 };
@@ -50,7 +50,7 @@ pub const SIGLIP: Entry = Entry {
     about: "agreement of the image with its early prediction, by SigLIP; -1 to 1",
     repository: "google/siglip-so400m-patch14-384",
     file: "model.safetensors",
-    bytes: 3_511_950_624,
+    bytes: 3_512_000_000,
     licence: "Apache-2.0",
     open: open_siglip,
 };

@@ -130,7 +130,7 @@ impl Size {
     /// Itself, if heads and patches fit.
     fn checked(self) -> std::result::Result<Self, OpenError> {
         let Shape { width, heads, .. } = self.block;
-        if width % heads != 0 {
+        if !width.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
         if self.patch > self.side {

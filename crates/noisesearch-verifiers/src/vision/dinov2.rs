@@ -85,7 +85,7 @@ impl Config {
         ];
         sizes_are_legal(&sizes)?;
         let heads = self.num_attention_heads;
-        if self.hidden_size % heads != 0 {
+        if !self.hidden_size.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
         if self.patch_size > self.image_size {
