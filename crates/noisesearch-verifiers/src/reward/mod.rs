@@ -12,6 +12,7 @@
 pub mod med;
 pub mod wordpiece;
 
+use crate::image::Entry;
 use crate::preprocess::{Colours, Fit, Middle, Preprocess};
 use crate::resample::Filter;
 use crate::verifier::{Samples, Verifier, VerifierId};
@@ -177,6 +178,20 @@ impl Network {
     }
 }
 
+/// The entry.
+pub const ENTRY: Entry = Entry {
+    name: "imagereward",
+    about: "human preference for the prompt, standardised; about -2 to 2",
+    repository: "zai-org/ImageReward",
+    file: "ImageReward.pt",
+    bytes: 1_790_000_000,
+    licence: "Apache-2.0",
+    open: |folder| {
+        let folder = Checkpoint::of_network(folder);
+        Ok(Box::new(ImageReward::open(&folder, Place::cpu())?))
+    },
+};
+
 /// The verifier: network, tokenizer, preprocessing.
 #[derive(Debug)]
 pub struct ImageReward {
@@ -212,7 +227,7 @@ impl ImageReward {
         }
         let mut weights = folder.weights("")?;
         let id = VerifierId {
-            name: "imagereward".into(),
+            name: ENTRY.name.into(),
             weights: weights.hash().to_owned(),
             version: VERSION,
         };
