@@ -240,6 +240,16 @@ fn a_folder_that_is_not_the_verifiers_is_an_error() {
     for entry in image::all() {
         assert!((entry.open)(&missing).is_err(), "{}", entry.name);
     }
+    let published = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pickle");
+    fs::create_dir_all(&published).unwrap();
+    fs::write(published.join("HPS_v2.1_compressed.pt"), "").unwrap();
+    let Err(error) = (entry("hpsv2").open)(&published) else {
+        panic!("a pickle was read")
+    };
+    assert!(
+        error.to_string().contains("convert_verifiers.py"),
+        "{error}"
+    );
     fs::write(
         good.join("preprocessor_config.json"),
         r#"{"size": 336, "crop_size": 336}"#,
@@ -268,4 +278,58 @@ fn verifiers_name_what_they_cannot_judge() {
     assert!(error("clipscore", &class).contains("clip-class"));
     assert!(error("clip-class", &prompt).contains("clipscore"));
     assert!(error("clip-self", &prompt).contains("level 0.4"));
+}
+
+/// No configuration ends in a panic or in an allocation that fails: whatever is not right is named.
+#[test]
+fn hostile_configurations_are_errors() {
+    let sizes = [
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "image_size",
+        "patch_size",
+        "projection_dim",
+        "mlp_ratio",
+    ];
+    let mut tried = 0;
+    for (name, text) in [
+        ("clip-self", CLIP),
+        ("dinov2-class", DINO_1),
+        ("siglip-self", SIGLIP),
+    ] {
+        let golden = Golden::parse(text).unwrap();
+        let folder = folder(&format!("hostile-{name}"), &golden);
+        for size in sizes {
+            for value in [
+                "0",
+                "-1",
+                "1000",
+                "65535",
+                "4294967296",
+                "\"x\"",
+                "[1]",
+                "null",
+            ] {
+                let mut config = golden.config.clone();
+                let inner = config.get("vision_config").is_some();
+                let owner = if inner {
+                    &mut config["vision_config"]
+                } else {
+                    &mut config
+                };
+                // The whole model's says it for CLIP.
+                if owner.get(size).is_none() || size == "projection_dim" {
+                    continue;
+                }
+                owner[size] = serde_json::from_str(value).unwrap();
+                fs::write(folder.join("config.json"), config.to_string()).unwrap();
+                let opened = (entry(name).open)(&folder);
+                assert!(opened.is_err(), "{name} with {size} {value}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }

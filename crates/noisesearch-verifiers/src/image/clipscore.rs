@@ -1,5 +1,5 @@
-//! `clipscore`: how well an image fits its prompt (Hessel et al. 2021, arXiv 2104.08718, section 3),
-//! without the words "A photo depicts" that the paper puts before captions of photos.
+//! `clipscore`: how well an image fits its prompt (Hessel et al. 2021, arXiv 2104.08718), without
+//! the words "A photo depicts" that the paper puts before captions of photos.
 //!
 //! ```text
 //! score = 2.5 max(cos, 0)

@@ -1,6 +1,6 @@
-//! `clip-self`, `dino-self` and `siglip-self`: how much the x0-prediction at level 0.4 already looks
-//! like the finished image (Ma et al. 2025, arXiv 2501.09732, section 3.1). They need neither
-//! prompt nor class.
+//! `clip-self`, `dino-self` and `siglip-self`: how much the x0-prediction at level 0.4 already
+//! looks like the finished image (Ma et al. 2025, arXiv 2501.09732, section 3.1). They need
+//! neither prompt nor class.
 //!
 //! ```text
 //! score = cos(f(x0-prediction), f(image))

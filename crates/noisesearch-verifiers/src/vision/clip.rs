@@ -7,7 +7,7 @@
 //! ```
 
 use super::block::{Block, Names, Shape};
-use super::{activation, patches, sizes_are_legal, unsupported, with_class};
+use super::{activation, patches, patches_are_legal, sizes_are_legal, unsupported, with_class};
 use candle_core::{Result, Tensor};
 use noisesearch_models::layers::{Activation, LayerNorm, Linear, Loaded, Source};
 use noisesearch_models::pipeline::OpenError;
@@ -133,9 +133,7 @@ impl Size {
         if !width.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
-        if self.patch > self.side {
-            return Err(unsupported("patch_size", self.patch, "at most image_size"));
-        }
+        patches_are_legal(self.side, self.patch)?;
         Ok(self)
     }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use super::block::{Block, Names, Shape};
-use super::{activation, patches, sizes_are_legal, unsupported, with_class};
+use super::{activation, patches, patches_are_legal, sizes_are_legal, unsupported, with_class};
 use crate::preprocess::{Colours, Fit, Middle, Preprocess};
 use crate::resample::Filter;
 use candle_core::{Result, Tensor};
@@ -88,13 +88,7 @@ impl Config {
         if !self.hidden_size.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
-        if self.patch_size > self.image_size {
-            return Err(unsupported(
-                "patch_size",
-                self.patch_size,
-                "at most image_size",
-            ));
-        }
+        patches_are_legal(self.image_size, self.patch_size)?;
         if self.use_swiglu_ffn || !self.qkv_bias {
             let found = "use_swiglu_ffn or not qkv_bias";
             return Err(unsupported(
@@ -133,10 +127,8 @@ pub fn steps(files: &Checkpoint, config: &Config) -> std::result::Result<Preproc
         Some(text) => Preprocess::read(&text, usual)?,
         None => usual,
     };
-    match steps.side >= config.patch_size {
-        true => Ok(steps),
-        false => Err(unsupported("image", steps.side, "at least a patch")),
-    }
+    patches_are_legal(steps.side, config.patch_size)?;
+    Ok(steps)
 }
 
 /// A DINOv2 backbone.

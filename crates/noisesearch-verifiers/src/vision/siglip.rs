@@ -7,7 +7,7 @@
 //! ```
 
 use super::block::{Block, Names, Shape};
-use super::{activation, patches, sizes_are_legal, unsupported};
+use super::{activation, patches, patches_are_legal, sizes_are_legal, unsupported};
 use candle_core::{Result, Tensor};
 use noisesearch_models::layers::{Attend, LayerNorm, Linear, Loaded, Source, add, attention};
 use noisesearch_models::pipeline::OpenError;
@@ -82,13 +82,7 @@ impl Config {
         if !self.hidden_size.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
-        if self.patch_size > self.image_size {
-            return Err(unsupported(
-                "patch_size",
-                self.patch_size,
-                "at most image_size",
-            ));
-        }
+        patches_are_legal(self.image_size, self.patch_size)?;
         if !self.vision_use_head {
             return Err(unsupported("vision_use_head", false, "true"));
         }
