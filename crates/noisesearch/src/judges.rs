@@ -166,6 +166,7 @@ pub fn none(model: &ModelEntry) -> SpecError {
 /// How the published file of a verifier becomes a folder that opens, where it is a pickle.
 fn conversion(name: &str) -> Option<&'static str> {
     match name {
+        "hpsv2" => Some("scripts/convert_verifiers.py hpsv2 HPS_v2.1_compressed.pt FOLDER"),
         "imagereward" => Some("scripts/convert_image_reward.py ImageReward.pt vocab.txt FOLDER"),
         "inception-class" => Some(
             "scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER \

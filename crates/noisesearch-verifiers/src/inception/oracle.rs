@@ -1,5 +1,5 @@
-//! `inception-class`: the probability that Inception-v3 gives the class that was asked for, the oracle
-//! behind the inception score in Ma et al. 2025 (arXiv 2501.09732, section 3).
+//! `inception-class`: the probability that Inception-v3 gives the class that was asked for, the
+//! oracle of the inception score in Ma et al. 2025 (arXiv 2501.09732, section 3).
 //!
 //! ```text
 //! score = softmax(logits(picture))[class]

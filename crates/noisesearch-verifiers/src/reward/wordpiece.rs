@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! text -> special tokens | rest
-//! rest -> clean -> Chinese characters alone -> no accents -> lower case -> words, punctuation alone
+//! rest -> clean, Chinese characters alone, no accents, lower case -> words, punctuation alone
 //! word -> the longest piece it starts with, then the longest `##piece` of what is left, ..
 //! ```
 
