@@ -1,10 +1,13 @@
 //! ImageReward against its reference, and against the layout of the published checkpoint.
 
 use candle_core::{Device, Tensor};
-use noisesearch_models::layers::{Activation, Place, Source};
-use noisesearch_models::parity::{Golden, Manifest, input};
+use noisesearch_models::layers::{Activation, Place, Source, channels_first};
+use noisesearch_models::parity::{Golden, Manifest, input, uniform};
+use noisesearch_models::task::Task;
+use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::reward::wordpiece::WordPiece;
-use noisesearch_verifiers::reward::{Config, Network, med};
+use noisesearch_verifiers::reward::{Config, ImageReward, Network, med};
+use noisesearch_verifiers::verifier::{Samples, Verifier};
 use noisesearch_verifiers::vision::block::Shape;
 use serde_json::Value;
 
@@ -63,6 +66,41 @@ fn image_reward_golden() {
     println!("{}", errors.join(", "));
 }
 
+/// From bytes and text to the score; a picture is a row of `parity::uniform` in 8 bits.
+#[test]
+fn scores_golden() {
+    let golden = golden();
+    let pieces: Vec<String> = serde_json::from_value(golden.more["pieces"].clone()).unwrap();
+    let file = pieces.join("\n");
+    let config = config(&golden.config);
+    let weights = golden.weights().unwrap();
+    let verifier = ImageReward::load(weights, file.as_bytes(), &config, Place::cpu()).unwrap();
+    let cases: Vec<(String, String, usize, usize, f64)> =
+        serde_json::from_value(golden.more["scores"].clone()).unwrap();
+    for (text, name, h, w, want) in cases {
+        let bytes = uniform(&name, h * w * 3)
+            .into_iter()
+            .map(|u| ((u + 1.0) * 127.5) as u8);
+        let values: Vec<f32> = bytes.map(|byte| f32::from(byte) / 255.0).collect();
+        let image = Tensor::from_vec(values, (1, h, w, 3), &Device::Cpu).unwrap();
+        let images = channels_first(&image).unwrap();
+        let task = Task::Prompt(text);
+        let samples = Samples {
+            images: &images,
+            early: None,
+        };
+        let got = verifier.score(&task, &samples).unwrap()[0];
+        println!("{got} for {want}");
+        // Seen to fail: the odd border split the other way, the score not standardised.
+        assert!((got - want).abs() < 1e-5, "{name}: {got} for {want}");
+        let both = Tensor::cat(&[&images, &images.affine(-1.0, 1.0).unwrap()], 0).unwrap();
+        conformance::verifier(&verifier, &task, &both).unwrap();
+    }
+    let other = golden.weights().unwrap();
+    let error = ImageReward::load(other, b"[CLS]\n[SEP]\n[UNK]", &config, Place::cpu());
+    assert!(error.unwrap_err().to_string().contains("number of pieces"));
+}
+
 #[test]
 fn tokens_golden() {
     let golden = golden();
@@ -94,5 +132,5 @@ fn a_text_longer_than_the_positions_is_an_error() {
     let network = Network::load(Source::new(&mut weights, &place), &config).unwrap();
     let image = Tensor::zeros((1, 17, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
     assert!(network.read(&[2; 41], &image).is_err());
-    assert!(network.read(&[90], &image).is_err(), "no such token");
+    assert!(network.read(&[78], &image).is_err(), "no such token");
 }

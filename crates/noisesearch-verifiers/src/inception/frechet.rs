@@ -146,7 +146,7 @@ impl Set {
     /// covariance.
     pub fn distance_with(&self, sample: &[f64]) -> f64 {
         let n = self.count as f64;
-        let v = self.from_mean(sample);
+        let v = self.beyond_mean(sample);
         let moved = self.mean.iter().zip(&v).map(|(m, v)| m + v / (n + 1.0));
         let apart: f64 = moved.map(|m| m * m).sum();
         let wanted: f64 = self.target.deviations.iter().map(|s| s * s).sum();
@@ -165,7 +165,7 @@ impl Set {
 
     /// Takes `sample: [d]` into the set. `k^3` work.
     pub fn accept(&mut self, sample: &[f64]) {
-        let v = self.from_mean(sample);
+        let v = self.beyond_mean(sample);
         let n = self.count as f64;
         let rho = n / (n + 1.0);
         let w = self.weigh(&v);
@@ -189,7 +189,7 @@ impl Set {
         values.filter(|v| **v < rounding).for_each(|v| *v = 0.0);
     }
 
-    fn from_mean(&self, sample: &[f64]) -> Vec<f64> {
+    fn beyond_mean(&self, sample: &[f64]) -> Vec<f64> {
         let seen = self.target.seen(sample);
         seen.iter().zip(&self.mean).map(|(x, m)| x - m).collect()
     }

@@ -13,8 +13,7 @@ pub mod med;
 pub mod wordpiece;
 
 use crate::image::Entry;
-use crate::preprocess::{Colours, Fit, Middle, Preprocess};
-use crate::resample::Filter;
+use crate::preprocess::{Fit, Middle, Preprocess};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use crate::vision::block::{Block, Names, Shape};
 use crate::vision::{patches, with_class};
@@ -24,6 +23,7 @@ use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
 use noisesearch_models::layers::{Activation, LayerNorm, Linear, Loaded, Place, Source};
 use noisesearch_models::pipeline::OpenError;
 use noisesearch_models::task::Task;
+use noisesearch_models::weights::Weights;
 use std::path::PathBuf;
 use wordpiece::WordPiece;
 
@@ -207,31 +207,46 @@ impl ImageReward {
     /// # Errors
     /// Files that are missing, damaged or another network's.
     pub fn open(folder: &Checkpoint, place: Place) -> std::result::Result<Self, OpenError> {
-        let config = Config::published();
         let vocabulary = folder.file("", wordpiece::FILE)?;
         let vocabulary = vocabulary.ok_or_else(|| CheckpointError::NoFile {
             folder: PathBuf::from(folder.name()),
             name: wordpiece::FILE.to_owned(),
         })?;
-        let words = WordPiece::read(&vocabulary, &ADDED);
+        let weights = folder.weights("")?;
+        Self::load(weights, &vocabulary, &Config::published(), place)
+    }
+
+    /// From a network's tensors and the text of its `vocab.txt`.
+    ///
+    /// # Errors
+    /// Another network's tensors, and a vocabulary of another size.
+    pub fn load(
+        mut weights: Weights,
+        vocabulary: &[u8],
+        config: &Config,
+        place: Place,
+    ) -> std::result::Result<Self, OpenError> {
+        let words = WordPiece::read(vocabulary, &ADDED);
         let words = words.map_err(|source| OpenError::Text {
-            component: folder.name().to_owned(),
+            component: ENTRY.name.to_owned(),
             source,
         })?;
         if words.len() != config.text.vocabulary {
             return Err(OpenError::Unsupported {
-                what: "the number of pieces in vocab.txt".into(),
+                what: format!("the number of pieces in {}", wordpiece::FILE),
                 found: (words.len() - ADDED.len()).to_string(),
-                supported: "the 30522 of bert-base-uncased".into(),
+                supported: format!(
+                    "{} (bert-base-uncased)",
+                    config.text.vocabulary - ADDED.len()
+                ),
             });
         }
-        let mut weights = folder.weights("")?;
         let id = VerifierId {
             name: ENTRY.name.into(),
             weights: weights.hash().to_owned(),
             version: VERSION,
         };
-        let network = Network::load(Source::new(&mut weights, &place), &config)?;
+        let network = Network::load(Source::new(&mut weights, &place), config)?;
         weights.finish()?;
         Ok(Self {
             id,
@@ -243,15 +258,13 @@ impl ImageReward {
 
     /// What a picture goes through: Pillow's bicubic resize of its shorter side, the middle,
     /// CLIP's colours.
-    pub const fn preprocess() -> Preprocess {
+    fn preprocess(&self) -> Preprocess {
         Preprocess {
-            side: 224,
             fit: Fit::Shorter {
-                to: 224,
+                to: self.network.side,
                 middle: Middle::Even,
             },
-            filter: Filter::Bicubic,
-            colours: Colours::CLIP,
+            ..Preprocess::clip(self.network.side)
         }
     }
 }
@@ -264,7 +277,7 @@ impl Verifier for ImageReward {
     fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
         let (Task::Prompt(text) | Task::Class(text)) = task;
         let tokens = self.words.encode(text, TOKENS_MAX);
-        let images = Self::preprocess().apply(samples.images)?;
+        let images = self.preprocess().apply(samples.images)?;
         let images = images.to_device(&self.place.device)?;
         let seen = self.network.see(&images.to_dtype(self.place.dtype)?)?;
         let rewards = self.network.reward(&self.network.read(&tokens, &seen)?)?;
