@@ -315,7 +315,7 @@ fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
     Error::Verifier {
         run: None,
         name: verifier.id().name.clone(),
-        source,
+        source: Box::new(source),
     }
 }
 
