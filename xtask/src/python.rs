@@ -9,7 +9,7 @@ const LAB: &str = "lab/.venv/bin/python";
 const REFERENCES: &str = "parity/.venv/bin/python";
 
 /// Scripts that make golden values and manifests from reference implementations.
-const PARITY: [&str; 16] = [
+const PARITY: [&str; 18] = [
     "schedules",
     "clip_vocabulary",
     "tokens",
@@ -26,6 +26,8 @@ const PARITY: [&str; 16] = [
     "preprocess",
     "clip",
     "vision",
+    "image_reward",
+    "inception",
 ];
 
 /// Makes the environment of `folder` once, from its `requirements.txt`.
