@@ -112,7 +112,7 @@ impl Files {
             },
         })?;
         let dtype = self.dtype()?;
-        Ok(Place { device, dtype })
+        Ok(Place::new(device, dtype))
     }
 
     fn device_kind(&self) -> Result<Kind, SpecError> {

@@ -78,6 +78,8 @@ fn without_f16(place: &Place) -> Place {
         DType::F16 => DType::BF16,
         other => other,
     };
-    let device = place.device.clone();
-    Place { device, dtype }
+    Place {
+        dtype,
+        ..place.clone()
+    }
 }
