@@ -27,6 +27,9 @@ pub fn parity() -> Result<()> {
     for script in [
         "parity/schedules.py",
         "parity/single_file.py",
+        "parity/preprocess.py",
+        "parity/clip.py",
+        "parity/vision.py",
         "parity/unet.py",
         "parity/vae.py",
         "lab/scenes/golden_unet.py",

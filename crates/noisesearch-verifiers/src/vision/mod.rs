@@ -13,19 +13,36 @@ pub mod siglip;
 
 use candle_core::{Result, Tensor, bail};
 use noisesearch_models::layers::Activation;
+use noisesearch_models::limits::{FEATURES_MAX, LAYERS_MAX};
 use noisesearch_models::pipeline::OpenError;
 
-/// Numbers of a network that say how large it is, and what they may be.
-const LIMIT: usize = 1 << 16;
+/// Tokens of an image: twice as many as any published tower has at its largest.
+const TOKENS_MAX: usize = 1 << 13;
 
 /// Whether sizes from a `config.json` can be those of a network.
 ///
 /// # Errors
 /// The first that is 0 or larger than any published network's, by name.
 fn sizes_are_legal(sizes: &[(&str, usize)]) -> std::result::Result<(), OpenError> {
-    match sizes.iter().find(|(_, size)| !(1..=LIMIT).contains(size)) {
-        Some((name, size)) => Err(unsupported(name, size, "1 to 65536")),
+    let legal = |(name, size): &&(&str, usize)| match *name {
+        "num_hidden_layers" => (1..=LAYERS_MAX).contains(size),
+        _ => (1..=FEATURES_MAX).contains(size),
+    };
+    match sizes.iter().find(|size| !legal(size)) {
+        Some((name, size)) => Err(unsupported(name, size, "those of a published model")),
         None => Ok(()),
+    }
+}
+
+/// Whether an image of `side` can be cut into patches.
+///
+/// # Errors
+/// Not a single one, or more than any published tower sees.
+fn patches_are_legal(side: usize, patch: usize) -> std::result::Result<(), OpenError> {
+    match side / patch {
+        0 => Err(unsupported("patch_size", patch, "at most the image's size")),
+        n if n * n > TOKENS_MAX => Err(unsupported("patch_size", patch, "larger patches")),
+        _ => Ok(()),
     }
 }
 
