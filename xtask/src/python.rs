@@ -25,6 +25,8 @@ pub fn bench() -> Result<()> {
 pub fn parity() -> Result<()> {
     environment()?;
     for script in [
+        "parity/image_reward.py",
+        "parity/inception.py",
         "parity/schedules.py",
         "parity/single_file.py",
         "parity/preprocess.py",

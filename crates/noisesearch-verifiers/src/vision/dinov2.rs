@@ -20,7 +20,7 @@ use serde::Deserialize;
 const NAMES: Names = Names {
     norms: ["norm1", "norm2"],
     attention: "attention.attention",
-    qkv: ["query", "key", "value"],
+    qkv: &["query", "key", "value"],
     out: "attention.output.dense",
     mlp: ["mlp.fc1", "mlp.fc2"],
     scales: Some(["layer_scale1.lambda1", "layer_scale2.lambda1"]),

@@ -70,7 +70,7 @@ fn unsupported(what: &str, found: impl std::fmt::Display, supported: &str) -> Op
 
 /// `images: [b, 3, side, side]` to `[b, patches, 3 patch patch]` in reading order; lines and
 /// columns that fill no patch are left out, as a convolution does.
-fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
+pub(crate) fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
     let (b, channels, height, width) = images.dims4()?;
     if [channels, height, width] != [3, side, side] {
         bail!("a tower of [b, 3, {side}, {side}] was given {images:?}")
@@ -83,7 +83,7 @@ fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
 }
 
 /// `token: [w]` before every row of `x: [b, n, w]`, and then the sum with `positions: [n + 1, w]`.
-fn with_class(token: &Tensor, x: &Tensor, positions: &Tensor) -> Result<Tensor> {
+pub(crate) fn with_class(token: &Tensor, x: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let (b, _, w) = x.dims3()?;
     let token = token.reshape((1, 1, w))?.broadcast_as((b, 1, w))?;
     let x = Tensor::cat(&[&token.contiguous()?, x], 1)?;

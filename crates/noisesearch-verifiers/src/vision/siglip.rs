@@ -17,7 +17,7 @@ use serde::Deserialize;
 const NAMES: Names = Names {
     norms: ["layer_norm1", "layer_norm2"],
     attention: "self_attn",
-    qkv: ["q_proj", "k_proj", "v_proj"],
+    qkv: &["q_proj", "k_proj", "v_proj"],
     out: "self_attn.out_proj",
     mlp: ["mlp.fc1", "mlp.fc2"],
     scales: None,
