@@ -145,7 +145,8 @@ mod tests {
     fn labels_are_numbers_of_logits() {
         let mut lines: Vec<String> = (0..CLASSES).map(|i| (999 - i as i64).to_string()).collect();
         lines[1000..].iter_mut().for_each(String::clear);
-        let found = classes(lines.join("\n").as_bytes()).unwrap();
+        let file = |lines: &[String]| lines.join("\n") + "\n";
+        let found = classes(file(&lines).as_bytes()).unwrap();
         assert_eq!((found.len(), found[&0], found[&999]), (1000, 999, 0));
         for wrong in ["5", "1000", "-1", "tench"] {
             lines[7] = wrong.into();
