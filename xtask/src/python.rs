@@ -26,6 +26,7 @@ pub fn parity() -> Result<()> {
     environment()?;
     for script in [
         "parity/schedules.py",
+        "parity/pipelines.py",
         "parity/single_file.py",
         "parity/flux.py",
         "parity/pixart.py",
