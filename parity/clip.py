@@ -10,7 +10,7 @@ from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfi
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import transformers
-from preprocess import pictures
+from preprocess import mirrored, pictures
 from reference import Taps, filled, inputs, manifest, write, write_manifest
 
 torch.set_num_threads(1)
@@ -63,18 +63,26 @@ def tap_vision(model, taps):
     taps.watch(model.post_layernorm, "pool")
 
 
-def images_of(processor):
+def images_of(processor, originals=pictures):
     return torch.cat([processor(image, return_tensors="pt")["pixel_values"]
-                      for image in pictures()])
+                      for image in originals()])
+
+
+def agreement(features, processor):
+    """The self-supervised score of every picture, whose mirror image is the early prediction."""
+    both = [features(images_of(processor, originals)) for originals in (pictures, mirrored)]
+    return cosines(*both).diagonal().tolist()
 
 
 @torch.no_grad()
 def clip(name, act, end):
     """CLIPModel with CLIPImageProcessor: clipscore, pickscore, clip-class, clip-self."""
     model = filled(CLIPModel(config(act, end)))
-    images = images_of(CLIPImageProcessorPil(**PROCESSOR))
+    processor = CLIPImageProcessorPil(**PROCESSOR)
+    images = images_of(processor)
     embeddings = model.get_image_features(pixel_values=images).pooler_output
     texts = model.get_text_features(input_ids=TOKENIZER(PROMPTS)).pooler_output
+    own = agreement(lambda x: model.get_image_features(pixel_values=x).pooler_output, processor)
     taps = Taps()
     taps["pixels"], taps["text"] = images, texts
     tap_vision(model.vision_model, taps)
@@ -92,7 +100,7 @@ def clip(name, act, end):
           scores={"clipscore": (2.5 * cos.clamp(min=0)).tolist(),
                   "pickscore": (scale * cos).tolist(),
                   "clip-class": (scale * cosines(embeddings, mean)).flatten().tolist(),
-                  "clip-self": cosines(embeddings, embeddings)[[0, 1, 2], [2, 0, 1]].tolist()})
+                  "clip-self": own})
     assert (cos > 0).any() and (cos < 0).any()
 
 

@@ -33,6 +33,11 @@ def pictures():
         yield Image.fromarray(small[rows][:, columns])
 
 
+def mirrored():
+    """The same from right to left: what stands in for early predictions."""
+    return (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in pictures())
+
+
 def resample():
     cases = []
     for (start, end) in SIZES:

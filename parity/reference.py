@@ -36,7 +36,8 @@ def fill(name, shape):
     u = uniform(name, math.prod(shape)).reshape(shape)
     if len(shape) >= 2:
         return u * np.float32(math.sqrt(3 / math.prod(shape[1:])))
-    if name.endswith((".weight", ".scale", "_norm", "layer_norm")) or name == "weight":
+    about_one = (".weight", ".scale", "_norm", "layer_norm", ".running_var")
+    if name.endswith(about_one) or name == "weight":
         return 1 + np.float32(0.1) * u
     return np.float32(0.1) * u
 

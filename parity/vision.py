@@ -7,7 +7,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from clip import cosines, images_of
+from clip import agreement, images_of
 from reference import Taps, filled, inputs, manifest, write, write_manifest
 
 torch.set_num_threads(1)
@@ -34,10 +34,6 @@ class Published:
 
     def __init__(self, model):
         self.state_dict, self.eval = lambda: published(model), model.eval
-
-
-def swapped(features):
-    return cosines(features, features)[[0, 1, 2], [2, 0, 1]].tolist()
 
 
 @torch.no_grad()
@@ -75,9 +71,9 @@ def dinov2(layers):
 def dino_self():
     model = Dinov2Model(Dinov2Config(**DINO))
     filled(Published(model))
-    pooled = model(images_of(BitImageProcessorPil(**STEPS))).pooler_output
+    scores = agreement(lambda images: model(images).pooler_output, BitImageProcessorPil(**STEPS))
     write("dino-self", ORIGIN % "Dinov2Model, BitImageProcessorPil", DINO,
-          manifest(Published(model)), Taps(), processor=STEPS, scores={"dino-self": swapped(pooled)})
+          manifest(Published(model)), Taps(), processor=STEPS, scores={"dino-self": scores})
 
 
 @torch.no_grad()
@@ -90,10 +86,10 @@ def siglip():
     tower = model.vision_model
     steps = dict(do_resize=True, size={"height": 47, "width": 47}, resample=3, do_rescale=True,
                  do_normalize=True, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    images = images_of(SiglipImageProcessorPil(**steps))
-    pooled = tower(images).pooler_output
+    processor = SiglipImageProcessorPil(**steps)
+    scores = agreement(lambda images: tower(images).pooler_output, processor)
     taps = Taps()
-    taps["pixels"] = images
+    taps["pixels"] = images_of(processor)
     taps.watch(tower.embeddings, "stem")
     for i, layer in enumerate(tower.encoder.layers):
         taps.watch(layer, f"block{i}")
@@ -101,7 +97,7 @@ def siglip():
     taps["pooled"] = tower(inputs("image", [2, 3, 47, 47])).pooler_output
     write("siglip", ORIGIN % "SiglipModel, SiglipImageProcessorPil",
           {"vision_config": vision}, manifest(model), taps, processor=steps,
-          scores={"siglip-self": swapped(pooled)})
+          scores={"siglip-self": scores})
 
 
 def layouts():

@@ -25,6 +25,8 @@ pub fn bench() -> Result<()> {
 pub fn parity() -> Result<()> {
     environment()?;
     for script in [
+        "parity/image_reward.py",
+        "parity/inception.py",
         "parity/schedules.py",
         "parity/pipelines.py",
         "parity/single_file.py",
@@ -33,6 +35,9 @@ pub fn parity() -> Result<()> {
         "parity/sit.py",
         "parity/imagenet.py",
         "parity/transformer_pipelines.py",
+        "parity/preprocess.py",
+        "parity/clip.py",
+        "parity/vision.py",
         "parity/unet.py",
         "parity/vae.py",
         "parity/clip_vocabulary.py",

@@ -83,6 +83,9 @@ pub struct Generate {
     /// Stop early at this score, for example clip=0.9
     #[arg(long, value_name = "VERIFIER=SCORE")]
     pub until: Option<Target>,
+    /// What the search is for, instead of verifiers: overall, prompt, preference or looks
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["verifiers", "objective"])]
+    pub goal: Option<String>,
     /// Verifier to optimise; may be repeated; see `noisesearch verifiers`
     #[arg(long = "verifier", value_name = "NAME")]
     pub verifiers: Option<Vec<String>>,
@@ -138,6 +141,7 @@ impl Generate {
             prompt: self.prompt,
             class: self.class,
             model: self.model,
+            goal: self.goal,
             verifiers: self.verifiers,
             watch: self.watch,
             objective: self.objective,

@@ -114,6 +114,7 @@ pub fn say(text: &str) {
 fn begun(error: &anyhow::Error) -> Option<&Path> {
     match error.downcast_ref()? {
         Error::Disk { run, .. } | Error::Journal { run, .. } => Some(run),
+        Error::Verifier { run, .. } => run.as_ref(),
         _ => None,
     }
     .filter(|run| run.join(SPEC).exists())

@@ -56,6 +56,12 @@ impl Screen {
         self.spec = Some(spec.clone());
     }
 
+    /// Says what a goal chose.
+    pub fn chose(&self, goal: &str, spec: &Checked) {
+        let objective = spec.objective.text(&spec.scored());
+        self.line(&format!("goal {goal}: the objective is {objective}"));
+    }
+
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),

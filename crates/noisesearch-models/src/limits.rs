@@ -17,6 +17,10 @@ pub const LAYERS_MAX: usize = 1000;
 /// no configuration alone can fill memory; the largest published models have a few ten thousand.
 pub const FEATURES_MAX: usize = 65_536;
 
+/// Numbers that stand in for tensors a file lacks, before loading ends with what is missing so far:
+/// a gibibyte, so that a configuration that asks for too much cannot fill memory.
+pub const MISSING_NUMBERS_MAX: usize = 1 << 28;
+
 /// Bytes of a text file of a model: a tokenizer's vocabulary has a few million.
 pub const SIDE_FILE_BYTES_MAX: u64 = 32 << 20;
 

@@ -33,7 +33,7 @@ pub fn uniform(name: &str, count: usize) -> Vec<f32> {
 /// are about one, everything else is small.
 pub fn fill(name: &str, shape: &[usize]) -> Vec<f32> {
     let mut values = uniform(name, shape.iter().product());
-    let one_d = [".weight", ".scale", "_norm", "layer_norm"];
+    let one_d = [".weight", ".scale", "_norm", "layer_norm", ".running_var"];
     let about_one = name == "weight" || one_d.iter().any(|end| name.ends_with(end));
     if shape.len() >= 2 {
         let scale = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;

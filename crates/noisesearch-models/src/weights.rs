@@ -10,6 +10,7 @@ mod header;
 mod layouts;
 mod store;
 
+use crate::limits::MISSING_NUMBERS_MAX;
 use candle_core::{Device, Tensor};
 pub use fault::{Fault, KeyList, WeightsError};
 use half::{bf16, f16};
@@ -31,6 +32,8 @@ pub struct Weights {
     entries: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
     missing: BTreeSet<String>,
+    /// How many numbers stand in for what is missing.
+    missing_numbers: usize,
     hash: String,
 }
 
@@ -95,6 +98,7 @@ impl Weights {
             entries: BTreeMap::new(),
             taken: BTreeSet::new(),
             missing: BTreeSet::new(),
+            missing_numbers: 0,
             hash: String::new(),
         }
     }
@@ -164,12 +168,25 @@ impl Weights {
         }
         let Some(entry) = self.entries.remove(name) else {
             self.missing.insert(name.into());
-            return Ok(vec![f32::NAN; shape.iter().product()]);
+            return self.stand_in(shape).map_err(|fault| (None, fault));
         };
         self.taken.insert(name.into());
         let store = entry.store;
         self.values(name, entry, shape)
             .map_err(|fault| (Some(store), fault))
+    }
+
+    /// NaNs for a missing tensor, or an error when that is too many of them.
+    fn stand_in(&mut self, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+        let count = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
+        let all = count.and_then(|n| n.checked_add(self.missing_numbers));
+        match (count, all.filter(|all| *all <= MISSING_NUMBERS_MAX)) {
+            (Some(count), Some(all)) => {
+                self.missing_numbers = all;
+                Ok(vec![f32::NAN; count])
+            }
+            _ => Err(self.keys()),
+        }
     }
 
     fn values(&mut self, name: &str, entry: Entry, shape: &[usize]) -> Result<Vec<f32>, Fault> {
@@ -227,14 +244,19 @@ impl Weights {
         if self.missing.is_empty() && self.entries.is_empty() {
             return Ok(());
         }
-        let list = |what, names| KeyList { what, names };
         Err(WeightsError {
+            fault: self.keys(),
             file: self.name,
-            fault: Fault::Keys {
-                missing: list("missing", self.missing.into_iter().collect()),
-                unexpected: list("unexpected", self.entries.into_keys().collect()),
-            },
         })
+    }
+
+    /// What is missing so far and what was not taken yet.
+    fn keys(&self) -> Fault {
+        let list = |what, names| KeyList { what, names };
+        Fault::Keys {
+            missing: list("missing", self.missing.iter().cloned().collect()),
+            unexpected: list("unexpected", self.entries.keys().cloned().collect()),
+        }
     }
 
     /// A tensor under prefix `at` that a device did not take.

@@ -483,3 +483,14 @@ fn bit_flips_never_panic() {
         }
     }
 }
+
+/// A configuration may ask for tensors of any size.
+#[test]
+fn what_a_file_lacks_takes_no_memory_without_end() {
+    let mut weights = Weights::from_bytes(noisesearch_models::parity::checkpoint([])).unwrap();
+    assert!(weights.take_vec("small", &[1 << 10]).is_ok());
+    for shape in [vec![1 << 20, 1 << 20], vec![usize::MAX, usize::MAX]] {
+        let fault = weights.take_vec("large", &shape).unwrap_err().fault;
+        assert!(matches!(fault, Fault::Keys { missing, .. } if missing.names[0] == "large"));
+    }
+}

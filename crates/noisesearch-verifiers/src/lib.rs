@@ -4,12 +4,14 @@ pub mod command;
 pub mod conformance;
 pub mod glyphs;
 pub mod image;
+pub mod inception;
 pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;
 pub mod picture;
 pub mod preprocess;
 pub mod resample;
+pub mod reward;
 pub mod scenes;
 pub mod verifier;
 pub mod vision;

@@ -1,6 +1,6 @@
 //! Eight-bit pictures and their PNG form.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use std::io::Cursor;
 
 /// Sides of a picture that is read back, at most.
@@ -56,6 +56,15 @@ impl Picture {
             }
         };
         Ok((0..rows).map(picture).collect())
+    }
+
+    /// `[1, 1|3, h, w]` f32 in `[0, 1]`; [`Picture::from_images`] gives the picture back.
+    pub fn to_image(&self) -> candle_core::Result<Tensor> {
+        let (width, height, channels) = (self.width, self.height, self.channels);
+        let plane = width * height;
+        let value = |i: usize| f32::from(self.pixels[i % plane * channels + i / plane]) / 255.0;
+        let values: Vec<f32> = (0..channels * plane).map(value).collect();
+        Tensor::from_vec(values, (1, channels, height, width), &Device::Cpu)
     }
 
     /// The PNG with text chunks, Latin-1 ones as `tEXt` and others as `iTXt`.
@@ -180,5 +189,9 @@ mod tests {
         let images = Tensor::from_vec(data, (1, 3, 1, 2), &candle_core::Device::Cpu).unwrap();
         let pictures = Picture::from_images(&images).unwrap();
         assert_eq!(pictures[0].pixels, [0, 2, 4, 1, 3, 5]);
+        let back = pictures[0].to_image().unwrap();
+        assert_eq!(back.dims(), images.dims());
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&back), values(&images));
     }
 }

@@ -23,7 +23,7 @@ impl Colours {
     /// Of the pictures that CLIP was trained on.
     pub const CLIP: Self = Self {
         mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-        std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
     };
     /// Of ImageNet.
     pub const IMAGENET: Self = Self {

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::task::Task;
+use std::sync::Arc;
 
 /// Who judges: it goes into the run's fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,5 +48,27 @@ pub trait Verifier: Send + Sync {
     /// Whether a score means "pass", for verifiers that grade exactly.
     fn passes(&self, _score: f64) -> Option<bool> {
         None
+    }
+}
+
+/// Several runs may share a verifier, such as one that judges the set of all their answers.
+impl<V: Verifier + ?Sized> Verifier for Arc<V> {
+    fn id(&self) -> &VerifierId {
+        (**self).id()
+    }
+    fn early_level(&self) -> Option<Level> {
+        (**self).early_level()
+    }
+    fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
+        (**self).score(task, samples)
+    }
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
+    }
+    fn accept(&self, task: &Task, images: &Tensor) -> Result<()> {
+        (**self).accept(task, images)
+    }
+    fn passes(&self, score: f64) -> Option<bool> {
+        (**self).passes(score)
     }
 }

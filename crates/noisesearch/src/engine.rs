@@ -138,6 +138,21 @@ impl Engine {
         }
     }
 
+    /// What the verifiers have to say to a person since this was last asked.
+    pub fn notes(&self) -> Vec<String> {
+        self.verifiers.iter().flat_map(|v| v.notes()).collect()
+    }
+
+    /// Tells the verifiers which picture was chosen.
+    pub fn accept(&self, picture: &Picture) -> Result<(), Error> {
+        let image = picture.to_image()?;
+        for verifier in &self.verifiers {
+            let told = verifier.accept(&self.task, &image);
+            told.map_err(|source| failed(&**verifier, source))?;
+        }
+        Ok(())
+    }
+
     /// Makes and scores `wanted`; one answer each, in the same order. A row that stops being
     /// finite fails alone; an error is one of all.
     pub fn make(&mut self, wanted: &[(&Recipe, View)]) -> Result<Vec<Made>, Error> {
@@ -247,13 +262,12 @@ impl Engine {
             let level = verifier.early_level();
             let level = level.and_then(|level| self.early.iter().position(|l| *l == level));
             let early = level.map(|index| &early[index]);
-            columns.push(verifier.score(
-                &self.task,
-                &Samples {
-                    images: &images,
-                    early,
-                },
-            )?);
+            let samples = Samples {
+                images: &images,
+                early,
+            };
+            let scores = verifier.score(&self.task, &samples);
+            columns.push(scores.map_err(|source| failed(&**verifier, source))?);
         }
         self.verifier_calls += (columns.len() * samples.len()) as u64;
         let wrong = columns
@@ -294,6 +308,14 @@ impl Engine {
         Ok(self
             .decoder
             .decode(&Tensor::from_vec(values, dims, &Device::Cpu)?)?)
+    }
+}
+
+fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
+    Error::Verifier {
+        run: None,
+        name: verifier.id().name.clone(),
+        source,
     }
 }
 

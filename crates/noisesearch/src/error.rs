@@ -8,7 +8,7 @@ use noisesearch_core::disk::{Action, DiskError};
 use noisesearch_core::journal::JournalError;
 use noisesearch_models::denoiser::TaskError;
 use noisesearch_models::replay::ReplayError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong with a run.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,16 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("the model failed: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// A verifier failed on all it was shown. Nothing that was journalled is lost.
+    #[error("verifier {name} failed: {source}")]
+    Verifier {
+        /// The run directory, if there is one yet.
+        run: Option<PathBuf>,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: candle_core::Error,
+    },
     /// The disk failed.
     #[error("{}: {source}", run.display())]
     Disk {
@@ -106,6 +116,14 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// This error, with the run that it stopped where that was not known.
+    pub(crate) fn of_run(mut self, path: &Path) -> Self {
+        if let Self::Verifier { run, .. } = &mut self {
+            run.get_or_insert_with(|| path.to_owned());
+        }
+        self
+    }
+
     /// What a program should make of it.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -114,7 +132,7 @@ impl Error {
             Self::Replay(_) | Self::Tensor(_) | Self::Picture { .. } | Self::Diverged { .. } => {
                 ErrorKind::Failed
             }
-            Self::DiskFull { .. } => ErrorKind::Resumable,
+            Self::DiskFull { .. } | Self::Verifier { .. } => ErrorKind::Resumable,
             Self::Disk { source, .. } => disk_kind(source),
             Self::Journal { source, .. } => match source {
                 JournalError::Disk(source) => disk_kind(source),

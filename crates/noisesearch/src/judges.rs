@@ -22,6 +22,7 @@ fn usual(task: TaskKind) -> &'static [&'static str] {
 /// What a verifier must be asked with, as its name says.
 fn asked(name: &str) -> Option<TaskKind> {
     match name {
+        "aesthetic" => None,
         name if name.ends_with("-self") => None,
         name if name.ends_with("-class") => Some(TaskKind::Class),
         _ => Some(TaskKind::Prompt),
@@ -36,7 +37,7 @@ pub fn all() -> Vec<VerifierEntry> {
         judges: Judges::Colour(asked(entry.name)),
         open: Arc::new(move || Err(OpenError::new(entry.name, "no place was looked for"))),
     };
-    image::all().into_iter().map(entry).collect()
+    image::all().into_iter().map(entry).chain([llm()]).collect()
 }
 
 /// An entry that opens its weights where they are: at the path given for it, or in the cache.
@@ -72,6 +73,26 @@ fn place(hub: &Hub, name: &str) -> Option<PathBuf> {
     folder(Some(hub), published.repository)
 }
 
+/// Verifiers of a model's images that can be opened here.
+pub fn available<'a>(registry: &'a Registry, model: &ModelEntry, files: &Files) -> Vec<&'a str> {
+    let published = image::all();
+    let there = |entry: &&VerifierEntry| {
+        let name = entry.name.as_str();
+        matches!(entry.judges, Judges::Family(_))
+            || files.weights.contains_key(name)
+            || published.iter().all(|known| known.name != name)
+            || registry
+                .hub
+                .as_ref()
+                .is_some_and(|hub| place(hub, name).is_some())
+    };
+    let judges = registry.verifiers.iter().filter(|e| e.judges.judges(model));
+    judges
+        .filter(there)
+        .map(|entry| entry.name.as_str())
+        .collect()
+}
+
 /// Where the weights of a verifier with published weights are, or what they are.
 pub fn whereabouts(registry: &Registry, name: &str) -> Option<String> {
     let published = image::all().into_iter().find(|known| known.name == name)?;
@@ -100,10 +121,14 @@ fn fetch(published: &Entry) -> String {
         published.licence
     )];
     let files = ["*.json", "*.txt", published.file];
-    lines.push(format!(
-        "to get them:\n  {}",
-        download(published.repository, &files)
-    ));
+    let download = match published.repository.starts_with("https://") {
+        true => format!("take {} from {}", published.file, published.repository),
+        false => download(published.repository, &files),
+    };
+    lines.push(format!("to get them:\n  {download}"));
+    if let Some(script) = conversion(published.name) {
+        lines.push(format!("to convert them:\n  python {script}"));
+    }
     lines.push(format!(
         "if they are elsewhere: --weights {}=FOLDER",
         published.name
@@ -136,6 +161,44 @@ pub fn none(model: &ModelEntry) -> SpecError {
             format!("the usual one is {}; {}", entry.name, fetch(entry))
         }),
     }
+}
+
+/// How the published file of a verifier becomes a folder that opens, where it is a pickle.
+fn conversion(name: &str) -> Option<&'static str> {
+    match name {
+        "hpsv2" => Some("scripts/convert_verifiers.py hpsv2 HPS_v2.1_compressed.pt FOLDER"),
+        "imagereward" => Some("scripts/convert_image_reward.py ImageReward.pt vocab.txt FOLDER"),
+        "inception-class" => Some(
+            "scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER \
+             imagenet_2012_challenge_label_map_proto.pbtxt",
+        ),
+        _ => None,
+    }
+}
+
+/// A language model behind a chat endpoint, which the environment names when it is opened.
+fn llm() -> VerifierEntry {
+    const NAME: &str = "llm";
+    VerifierEntry {
+        name: NAME.into(),
+        about: "a language model grades the picture, 0 to 100; NOISESEARCH_LLM_URL says which"
+            .into(),
+        judges: Judges::Colour(None),
+        open: Arc::new(|| open_llm().map_err(|reason| OpenError::new(NAME, reason))),
+    }
+}
+
+#[cfg(feature = "judge")]
+fn open_llm() -> Result<Box<dyn Verifier>, String> {
+    use noisesearch_verifiers::llm::{Llm, Settings};
+    let settings = Settings::from_variables(|name| std::env::var(name).ok());
+    let settings = settings.map_err(|error| error.to_string())?;
+    Ok(Box::new(Llm::new(&settings)))
+}
+
+#[cfg(not(feature = "judge"))]
+fn open_llm() -> Result<Box<dyn Verifier>, String> {
+    Err("this program was built without the feature `judge`".into())
 }
 
 /// A program as a verifier, if the name is `cmd:PATH`.

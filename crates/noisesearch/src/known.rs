@@ -180,7 +180,7 @@ const fn hub(repository: &'static str, gated: bool) -> Origin {
 }
 
 /// Every published model, in the order in which they are listed.
-pub const KNOWN: [Known; 14] = [
+pub static KNOWN: [Known; 14] = [
     sit("sit-b-2-256", "sit-b-2", 0.6, 256),
     sit("sit-l-2-256", "sit-l-2", 1.9, 256),
     sit("sit-xl-2-256", "sit-xl-2", 2.8, 256),

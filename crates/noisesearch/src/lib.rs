@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod font;
 mod gallery;
+pub mod goal;
 mod grid;
 mod html;
 mod judges;

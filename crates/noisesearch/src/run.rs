@@ -48,6 +48,7 @@ pub fn run(
         began,
     }
     .go(opened, control)
+    .map_err(|error| error.of_run(run.files.path()))
 }
 
 /// Goes on with the run in `dir`, or makes its report again when it has ended.
@@ -79,6 +80,7 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
         began,
     }
     .go(opened, control)
+    .map_err(|error| error.of_run(run.files.path()))
 }
 
 /// Everything that decides a run's results.
@@ -170,6 +172,15 @@ impl Work<'_> {
         let finalists = search.finalists(self.spec.count);
         let kept = keep(&mut session, &recorder(), &finalists)?;
         let mut answer = answer(&mut session, &recorder(), &kept, &verdict)?;
+        // Once a run, also when it was stopped and resumed.
+        let ended = |stop| stop != StopReason::Cancelled;
+        let before = report::summary(self.run).is_ok_and(|summary| ended(summary.stop));
+        if ended(verdict.stop)
+            && !before
+            && let Some((picture, _)) = self.run.image(BEST)?
+        {
+            session.engine.accept(&picture)?;
+        }
         answer.spent += std::mem::take(&mut session.unreported);
         let elapsed = session.began.elapsed().as_secs_f64();
         let summary = Summary {

@@ -71,7 +71,11 @@ impl<'a, 'c> Session<'a, 'c> {
     /// Makes recipes; returns also what was spent on them.
     pub fn make(&mut self, wanted: &[(&Recipe, View)]) -> Result<(Vec<Made>, Ledger), Error> {
         let before = self.engine.spent();
-        let made = self.engine.make(wanted)?;
+        let made = self.engine.make(wanted);
+        for note in self.engine.notes() {
+            self.control.observer.note(&note);
+        }
+        let made = made?;
         let after = self.engine.spent();
         let spent = Ledger {
             search_nfe: after.search_nfe - before.search_nfe,

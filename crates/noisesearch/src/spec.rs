@@ -5,6 +5,7 @@
 //! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
 
 use crate::files::Files;
+use crate::goal::Goal;
 use crate::limits::{BATCH_MAX, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
 use crate::registry::{ModelEntry, Registry};
 use noisesearch_core::budget::{Budget, Target};
@@ -31,6 +32,8 @@ pub struct Spec {
     pub class: Option<String>,
     /// Name of the model; the default is the first one that takes a prompt, or a class.
     pub model: Option<String>,
+    /// What the search is for, instead of verifiers and objective; see [`crate::goal::Goal`].
+    pub goal: Option<String>,
     /// Verifiers that are optimised.
     pub verifiers: Option<Vec<String>>,
     /// Verifiers that are scored and shown, never optimised.
@@ -138,13 +141,21 @@ impl Spec {
         } else {
             (base.prompt, base.class)
         };
+        // A goal stands for verifiers and objective, so that one given here replaces the other's.
+        let purpose = self.goal.is_some() || self.verifiers.is_some();
+        let (goal, verifiers) = match purpose {
+            true => (None, None),
+            false => (base.goal, base.verifiers),
+        };
+        let objective = base.objective.filter(|_| self.goal.is_none());
         Self {
             prompt: self.prompt.or(prompt),
             class: self.class.or(class),
             model: self.model.or(base.model),
-            verifiers: self.verifiers.or(base.verifiers),
+            goal: self.goal.or(goal),
+            verifiers: self.verifiers.or(verifiers),
             watch: self.watch.or(base.watch),
-            objective: self.objective.or(base.objective),
+            objective: self.objective.or(objective),
             budget: self.budget.or(base.budget),
             until: self.until.or(base.until),
             steps: self.steps.or(base.steps),
@@ -195,6 +206,7 @@ impl Spec {
             ));
         }
         let asked = Asked {
+            goal: self.goal,
             verifiers: self.verifiers,
             watch: self.watch,
             objective: self.objective,
@@ -236,9 +248,40 @@ impl Spec {
 
 /// Who shall judge a run, with holes.
 struct Asked {
+    goal: Option<String>,
     verifiers: Option<Vec<String>>,
     watch: Option<Vec<String>>,
     objective: Option<String>,
+}
+
+impl Asked {
+    /// The goal replaced by the verifiers and the objective that serve it.
+    fn with_goal(
+        self,
+        registry: &Registry,
+        model: &ModelEntry,
+        files: &Files,
+    ) -> Result<Self, SpecError> {
+        let Some(goal) = &self.goal else {
+            return Ok(self);
+        };
+        let goal: Goal = goal.parse()?;
+        if self.verifiers.is_some() || self.objective.is_some() {
+            return Err(SpecError::GoalAndJudges { goal });
+        }
+        let available = crate::judges::available(registry, model, files);
+        let choice = goal.choose(&available).ok_or_else(|| SpecError::NoJudge {
+            goal,
+            model: model.name.clone(),
+            wanted: goal.wanted().join(", "),
+        })?;
+        Ok(Self {
+            goal: None,
+            verifiers: Some(choice.verifiers),
+            objective: Some(choice.objective),
+            ..self
+        })
+    }
 }
 
 /// Who judges a run.
@@ -256,10 +299,11 @@ impl Judges {
         asked: Asked,
     ) -> Result<Self, SpecError> {
         let Asked {
-            verifiers,
             watch,
+            verifiers,
             objective,
-        } = asked;
+            ..
+        } = asked.with_goal(registry, model, files)?;
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         if verifiers.is_none() && model.defaults.verifiers.is_empty() {
             return Err(crate::judges::none(model));
@@ -353,6 +397,7 @@ impl Checked {
             prompt,
             class,
             model: Some(self.model.clone()),
+            goal: None,
             verifiers: Some(self.verifiers.clone()),
             watch: Some(self.watch.clone()),
             objective: Some(self.objective.text(&self.scored())),

@@ -1,5 +1,6 @@
 //! Why a spec is refused.
 
+use crate::goal::{Goal, UnknownGoal};
 use crate::limits::CONFIG_BYTES_MAX;
 use noisesearch_core::budget::BudgetError;
 use noisesearch_core::objective::ObjectiveError;
@@ -136,6 +137,28 @@ pub enum SpecError {
         model: String,
         /// The usual verifier and how to get it.
         help: String,
+    },
+    /// No such goal.
+    #[error(transparent)]
+    Goal(#[from] UnknownGoal),
+    /// A goal beside what it stands for.
+    #[error("goal {goal} chooses verifiers and objective; give it or them, not both")]
+    GoalAndJudges {
+        /// The goal.
+        goal: Goal,
+    },
+    /// A goal that nothing on this disk serves.
+    #[error(
+        "nothing here judges by goal {goal} for model `{model}`; these would: {wanted}; \
+         `noisesearch verifiers` says which there are and how to get them"
+    )]
+    NoJudge {
+        /// The goal.
+        goal: Goal,
+        /// The model.
+        model: String,
+        /// Verifiers that serve it.
+        wanted: String,
     },
     /// An optimised verifier that the objective does not read.
     #[error("verifier `{0}` is not in the objective; name it under watch, or add it")]

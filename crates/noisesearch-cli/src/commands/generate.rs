@@ -14,9 +14,13 @@ pub fn run(args: Generate) -> anyhow::Result<Exit> {
     let mut spec = args.spec()?;
     spec.seed.get_or_insert_with(random_seed);
     let registry = Registry::builtin();
+    let goal = spec.goal.clone();
     let checked = spec.check(&registry)?;
     let mut screen = Screen::new();
     screen.announce(&checked);
+    if let Some(goal) = goal {
+        screen.chose(&goal, &checked);
+    }
     let control = Control {
         observer: &mut screen,
         cancel: interrupt::listen()?,

@@ -26,7 +26,7 @@ pub const ENTRY: Entry = Entry {
     about: "how much people like the look; about 3 to 8",
     repository: "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE",
     file: "model.safetensors",
-    bytes: 1_216_000_000,
+    bytes: 1_220_000_000,
     licence: "Apache-2.0",
     open,
 };

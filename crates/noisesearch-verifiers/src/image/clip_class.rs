@@ -13,6 +13,7 @@ use super::space::Space;
 use super::{Entry, Opened, class_of, finite, id};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use candle_core::Result;
+use noisesearch_models::models::dit::imagenet;
 use noisesearch_models::task::Task;
 use std::path::Path;
 
@@ -56,8 +57,11 @@ impl Verifier for ClipClass {
     }
 }
 
-/// Every template with the class in it.
+/// Every template with the class in it: the first name of ImageNet's class of this number or name,
+/// else the words as they are.
 fn texts(class: &str) -> Vec<String> {
+    let known = imagenet::class(class).ok().and_then(imagenet::name);
+    let class = known.unwrap_or(class);
     let templates = TEMPLATES.lines().filter(|line| !line.is_empty());
     templates.map(|line| line.replace("{}", class)).collect()
 }
@@ -68,13 +72,13 @@ mod tests {
 
     #[test]
     fn a_class_stands_in_every_template() {
-        let texts = texts("tree frog");
-        assert_eq!(texts.len(), 7);
-        assert_eq!(texts[1], "a bad photo of the tree frog.");
-        assert!(
-            texts
-                .iter()
-                .all(|text| text.contains(" tree frog") && !text.contains('{'))
-        );
+        for class in ["31", "tree frog", "Tree_Frog"] {
+            let texts = texts(class);
+            assert_eq!(texts.len(), 7);
+            assert_eq!(texts[1], "a bad photo of the tree frog.");
+            let whole = |text: &String| text.contains(" tree frog") && !text.contains('{');
+            assert!(texts.iter().all(whole));
+        }
+        assert_eq!(texts("Smurf")[5], "art of the Smurf.");
     }
 }

@@ -1,5 +1,5 @@
-//! `clipscore`: how well an image fits its prompt (Hessel et al. 2021, arXiv 2104.08718, section 3),
-//! without the words "A photo depicts" that the paper puts before captions of photos.
+//! `clipscore`: how well an image fits its prompt (Hessel et al. 2021, arXiv 2104.08718), without
+//! the words "A photo depicts" that the paper puts before captions of photos.
 //!
 //! ```text
 //! score = 2.5 max(cos, 0)
@@ -19,7 +19,7 @@ pub const ENTRY: Entry = Entry {
     about: "fit of image and prompt, 0 to 2.5",
     repository: "openai/clip-vit-large-patch14",
     file: "model.safetensors",
-    bytes: 1_710_540_580,
+    bytes: 1_710_000_000,
     licence: "MIT",
     open,
 };

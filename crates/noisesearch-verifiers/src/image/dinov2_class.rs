@@ -20,6 +20,7 @@ use crate::vision::dinov2::{Config, Dinov2, steps};
 use candle_core::{Result, bail};
 use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::layers::{Linear, Loaded, Place, Source};
+use noisesearch_models::models::dit::imagenet;
 use noisesearch_models::pipeline::OpenError;
 use noisesearch_models::task::Task;
 use serde::Deserialize;
@@ -32,7 +33,7 @@ pub const ENTRY: Entry = Entry {
     about: "logit of the class by a linear classifier; about 0 to 27",
     repository: "facebook/dinov2-large-imagenet1k-1-layer",
     file: "model.safetensors",
-    bytes: 1_225_712_000,
+    bytes: 1_226_000_000,
     licence: "Apache-2.0",
     open,
 };
@@ -120,9 +121,13 @@ impl Verifier for Dinov2Class {
     }
 }
 
-/// The number of a class, named by its number, its label or one of the label's synonyms, which
-/// commas separate.
+/// The number of a class: of ImageNet's as class-conditional models take them, else one named by
+/// its number, its label or one of the label's synonyms, which commas separate.
 fn number(labels: &BTreeMap<usize, String>, class: &str) -> Result<usize> {
+    if labels.len() == imagenet::CLASSES as usize {
+        let class = imagenet::class(class).map_err(candle_core::Error::wrap)?;
+        return Ok(class as usize);
+    }
     let known = |number: &usize| *number < labels.len();
     if let Some(number) = class.trim().parse().ok().filter(known) {
         return Ok(number);
@@ -179,6 +184,9 @@ mod tests {
         let error = number(&labels, "crane").unwrap_err().to_string();
         assert!(error.contains("[1, 2]"), "{error}");
         assert!(number(&labels, "3").is_err());
+        let numbered: BTreeMap<usize, String> = (0..1000).map(|i| (i, format!("{i}"))).collect();
+        assert_eq!(number(&numbered, "red panda").unwrap(), 387);
+        assert!(number(&numbered, "1000").is_err());
         assert!(number(&labels, "").is_err());
     }
 }

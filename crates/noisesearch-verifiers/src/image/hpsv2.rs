@@ -14,6 +14,8 @@ use super::space::{Angle, Space};
 use super::{Entry, Opened};
 use crate::preprocess::{Colours, Fit, Preprocess};
 use crate::resample::Filter;
+use noisesearch_models::checkpoint::CheckpointError;
+use noisesearch_models::pipeline::OpenError;
 use std::path::Path;
 
 /// What the registry says of it.
@@ -29,7 +31,17 @@ pub const ENTRY: Entry = Entry {
 
 /// Opens a folder with the weights as safetensors, in the layout of open_clip or of transformers.
 pub fn open(folder: &Path) -> Opened {
-    let space = Space::open_h14(folder, steps)?;
+    let space = Space::open_h14(folder, steps).map_err(|error| match error {
+        OpenError::Checkpoint(CheckpointError::NoWeights(folder)) => OpenError::Unsupported {
+            what: format!("the weights in {}", folder.display()),
+            found: "no safetensors file".into(),
+            supported: format!(
+                "a folder made by `scripts/convert_verifiers.py hpsv2 {} FOLDER`",
+                ENTRY.file
+            ),
+        },
+        other => other,
+    })?;
     Angle::verifier(ENTRY.name, 1, space, |cos, _| cos)
 }
 

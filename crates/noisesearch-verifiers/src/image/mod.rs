@@ -30,7 +30,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What it judges, in one line.
     pub about: &'static str,
-    /// The repository on the Hugging Face hub that holds its weights.
+    /// The repository on the Hugging Face hub that holds its weights, or an https page.
     pub repository: &'static str,
     /// The file there; another name than `model.safetensors` says that it must be converted.
     pub file: &'static str,
@@ -48,9 +48,11 @@ pub fn all() -> Vec<Entry> {
         clipscore::ENTRY,
         pickscore::ENTRY,
         hpsv2::ENTRY,
+        crate::reward::ENTRY,
         aesthetic::ENTRY,
         clip_class::ENTRY,
         dinov2_class::ENTRY,
+        crate::inception::oracle::ENTRY,
         self_supervised::CLIP,
         self_supervised::DINO,
         self_supervised::SIGLIP,

@@ -19,7 +19,7 @@ pub const ENTRY: Entry = Entry {
     about: "what people would pick for the prompt; about 15 to 26",
     repository: "yuvalkirstain/PickScore_v1",
     file: "model.safetensors",
-    bytes: 3_944_512_000,
+    bytes: 3_944_000_000,
     licence: "MIT",
     open,
 };

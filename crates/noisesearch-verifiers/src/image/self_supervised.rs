@@ -1,6 +1,6 @@
-//! `clip-self`, `dino-self` and `siglip-self`: how much the x0-prediction at level 0.4 already looks
-//! like the finished image (Ma et al. 2025, arXiv 2501.09732, section 3.1). They need neither
-//! prompt nor class.
+//! `clip-self`, `dino-self` and `siglip-self`: how much the x0-prediction at level 0.4 already
+//! looks like the finished image (Ma et al. 2025, arXiv 2501.09732, section 3.1). They need
+//! neither prompt nor class.
 //!
 //! ```text
 //! score = cos(f(x0-prediction), f(image))
@@ -39,7 +39,7 @@ pub const DINO: Entry = Entry {
     about: "agreement of the image with its early prediction, by DINOv2; -1 to 1",
     repository: "facebook/dinov2-base",
     file: "model.safetensors",
-    bytes: 346_345_912,
+    bytes: 346_000_000,
     licence: "Apache-2.0",
     open: open_dino,
 };
@@ -50,7 +50,7 @@ pub const SIGLIP: Entry = Entry {
     about: "agreement of the image with its early prediction, by SigLIP; -1 to 1",
     repository: "google/siglip-so400m-patch14-384",
     file: "model.safetensors",
-    bytes: 3_511_950_624,
+    bytes: 3_512_000_000,
     licence: "Apache-2.0",
     open: open_siglip,
 };

@@ -28,8 +28,8 @@ pub struct Names {
     pub norms: [&'static str; 2],
     /// What comes before the names of queries, keys and values.
     pub attention: &'static str,
-    /// Queries, keys and values.
-    pub qkv: [&'static str; 3],
+    /// Queries, keys and values, or one layer for all three.
+    pub qkv: &'static [&'static str],
     /// What the heads' results go through.
     pub out: &'static str,
     /// The two layers of the perceptron.
@@ -59,7 +59,10 @@ impl Block {
             LayerNorm::load(s.at(first), width, shape.eps)?,
             LayerNorm::load(s.at(second), width, shape.eps)?,
         ];
-        let qkv = Linear::fused(s.at(names.attention), &names.qkv, [width, width], true)?;
+        let qkv = {
+            let each = 3 * width / names.qkv.len();
+            Linear::fused(s.at(names.attention), names.qkv, [width, each], true)?
+        };
         let scales = names
             .scales
             .map(|names| names.map(Some))

@@ -7,7 +7,7 @@
 //! ```
 
 use super::block::{Block, Names, Shape};
-use super::{activation, patches, sizes_are_legal, unsupported, with_class};
+use super::{activation, patches, patches_are_legal, sizes_are_legal, unsupported, with_class};
 use candle_core::{Result, Tensor};
 use noisesearch_models::layers::{Activation, LayerNorm, Linear, Loaded, Source};
 use noisesearch_models::pipeline::OpenError;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 const NAMES: Names = Names {
     norms: ["layer_norm1", "layer_norm2"],
     attention: "self_attn",
-    qkv: ["q_proj", "k_proj", "v_proj"],
+    qkv: &["q_proj", "k_proj", "v_proj"],
     out: "self_attn.out_proj",
     mlp: ["mlp.fc1", "mlp.fc2"],
     scales: None,
@@ -130,12 +130,10 @@ impl Size {
     /// Itself, if heads and patches fit.
     fn checked(self) -> std::result::Result<Self, OpenError> {
         let Shape { width, heads, .. } = self.block;
-        if width % heads != 0 {
+        if !width.is_multiple_of(heads) {
             return Err(unsupported("heads", heads, "a divisor of the width"));
         }
-        if self.patch > self.side {
-            return Err(unsupported("patch_size", self.patch, "at most image_size"));
-        }
+        patches_are_legal(self.side, self.patch)?;
         Ok(self)
     }
 
@@ -237,7 +235,7 @@ mod tests {
     }
 
     /// Every block within 1e-5, the embedding within 1e-4. With an eps of 1e-4 the stem is off by
-    /// 5e-5, with the other activation the first block by 5e-3.
+    /// 1e-3, with another activation the first block by 5e-3.
     #[test]
     fn golden_towers_agree_block_by_block() {
         for text in [GOLDEN, GELU] {

@@ -13,19 +13,36 @@ pub mod siglip;
 
 use candle_core::{Result, Tensor, bail};
 use noisesearch_models::layers::Activation;
+use noisesearch_models::limits::{FEATURES_MAX, LAYERS_MAX};
 use noisesearch_models::pipeline::OpenError;
 
-/// Numbers of a network that say how large it is, and what they may be.
-const LIMIT: usize = 1 << 16;
+/// Tokens of an image: twice as many as any published tower has at its largest.
+const TOKENS_MAX: usize = 1 << 13;
 
 /// Whether sizes from a `config.json` can be those of a network.
 ///
 /// # Errors
 /// The first that is 0 or larger than any published network's, by name.
 fn sizes_are_legal(sizes: &[(&str, usize)]) -> std::result::Result<(), OpenError> {
-    match sizes.iter().find(|(_, size)| !(1..=LIMIT).contains(size)) {
-        Some((name, size)) => Err(unsupported(name, size, "1 to 65536")),
+    let legal = |(name, size): &&(&str, usize)| match *name {
+        "num_hidden_layers" => (1..=LAYERS_MAX).contains(size),
+        _ => (1..=FEATURES_MAX).contains(size),
+    };
+    match sizes.iter().find(|size| !legal(size)) {
+        Some((name, size)) => Err(unsupported(name, size, "those of a published model")),
         None => Ok(()),
+    }
+}
+
+/// Whether an image of `side` can be cut into patches.
+///
+/// # Errors
+/// Not a single one, or more than any published tower sees.
+fn patches_are_legal(side: usize, patch: usize) -> std::result::Result<(), OpenError> {
+    match side / patch {
+        0 => Err(unsupported("patch_size", patch, "at most the image's size")),
+        n if n * n > TOKENS_MAX => Err(unsupported("patch_size", patch, "larger patches")),
+        _ => Ok(()),
     }
 }
 
@@ -53,7 +70,7 @@ fn unsupported(what: &str, found: impl std::fmt::Display, supported: &str) -> Op
 
 /// `images: [b, 3, side, side]` to `[b, patches, 3 patch patch]` in reading order; lines and
 /// columns that fill no patch are left out, as a convolution does.
-fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
+pub(crate) fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
     let (b, channels, height, width) = images.dims4()?;
     if [channels, height, width] != [3, side, side] {
         bail!("a tower of [b, 3, {side}, {side}] was given {images:?}")
@@ -66,7 +83,7 @@ fn patches(images: &Tensor, side: usize, patch: usize) -> Result<Tensor> {
 }
 
 /// `token: [w]` before every row of `x: [b, n, w]`, and then the sum with `positions: [n + 1, w]`.
-fn with_class(token: &Tensor, x: &Tensor, positions: &Tensor) -> Result<Tensor> {
+pub(crate) fn with_class(token: &Tensor, x: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let (b, _, w) = x.dims3()?;
     let token = token.reshape((1, 1, w))?.broadcast_as((b, 1, w))?;
     let x = Tensor::cat(&[&token.contiguous()?, x], 1)?;

@@ -67,6 +67,11 @@ pub fn class(given: &str) -> Result<u32, ClassError> {
     }
 }
 
+/// The first name of a class, in lower case; `None` beyond the last class.
+pub fn name(index: u32) -> Option<&'static str> {
+    NAMES.lines().nth(index as usize)?.split(", ").next()
+}
+
 /// Classes, and their lines, that `is` holds for.
 fn called(is: impl Fn(&str) -> bool) -> Vec<(u32, &'static str)> {
     let classes = (0..).zip(NAMES.lines());
@@ -93,6 +98,8 @@ mod tests {
         ] {
             assert_eq!(class(given), Ok(index), "{given}");
         }
+        assert_eq!(name(207), Some("golden retriever"));
+        assert_eq!(name(CLASSES), None);
     }
 
     #[test]
