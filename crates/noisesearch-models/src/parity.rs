@@ -9,6 +9,7 @@ use crate::weights::{Weights, WeightsError};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 /// Elements of a tap that are kept, evenly spread over its row-major order.
 const SAMPLES: usize = 256;
@@ -55,23 +56,39 @@ pub fn input(name: &str, shape: &[usize]) -> Result<Tensor> {
 
 /// A safetensors file of filled f32 tensors, in the order of their names.
 pub fn checkpoint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usize>)>) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, shape) in tensors {
-        let begin = data.len();
-        for value in fill(name, shape) {
-            data.extend_from_slice(&value.to_le_bytes());
-        }
+    let mut file = Vec::new();
+    // Invariant: memory takes what is written.
+    write_checkpoint(tensors, &mut file).expect("a file in memory");
+    file
+}
+
+/// Writes a safetensors file of filled f32 tensors, in the order of their names, one at a time.
+pub fn write_checkpoint<'a>(
+    tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usize>)>,
+    file: &mut impl Write,
+) -> io::Result<()> {
+    let tensors: Vec<_> = tensors.into_iter().collect();
+    let (mut header, mut begin) = (serde_json::Map::new(), 0);
+    for &(name, shape) in &tensors {
+        let end = begin + 4 * shape.iter().product::<usize>();
         let entry = serde_json::json!({
-            "dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()],
+            "dtype": "F32", "shape": shape, "data_offsets": [begin, end],
         });
         header.insert(name.clone(), entry);
+        begin = end;
     }
     let mut header = serde_json::Value::Object(header).to_string();
     header.extend(std::iter::repeat_n(' ', header.len().wrapping_neg() % 8));
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(header.as_bytes());
-    file.extend_from_slice(&data);
-    file
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    for (name, shape) in tensors {
+        let bytes: Vec<u8> = fill(name, shape)
+            .into_iter()
+            .flat_map(f32::to_le_bytes)
+            .collect();
+        file.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 /// Is shown what a network computes inside, by the names of the taps.

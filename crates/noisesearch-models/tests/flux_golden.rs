@@ -1,6 +1,6 @@
 //! FLUX.1 against diffusers, block by block.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
@@ -18,11 +18,11 @@ const SCHNELL_ERROR: f64 = 5e-6;
 /// is up to 1.3e-5 off.
 const DEV_ERROR: f64 = 3e-5;
 
-fn load(golden: &Golden) -> Flux {
+fn load(golden: &Golden, place: &Place) -> Flux {
     let config: FluxConfig = serde_json::from_value(golden.config.clone()).unwrap();
     config.check().unwrap();
     let mut weights = golden.weights().unwrap();
-    let flux = Flux::load(Source::new(&mut weights, &Place::cpu()), &config).unwrap();
+    let flux = Flux::load(Source::new(&mut weights, place), &config).unwrap();
     weights.finish().unwrap();
     flux
 }
@@ -39,8 +39,22 @@ fn rows() -> Result<(Tensor, Vec<Encoded>)> {
 }
 
 fn matches(text: &str, tolerance: f64) {
+    matches_at(text, tolerance, &Place::cpu());
+    // f64 takes the route of other devices.
+    let dtype = DType::F64;
+    matches_at(
+        text,
+        tolerance,
+        &Place {
+            dtype,
+            ..Place::cpu()
+        },
+    );
+}
+
+fn matches_at(text: &str, tolerance: f64, place: &Place) {
     let golden = Golden::parse(text).unwrap();
-    let flux = load(&golden);
+    let flux = load(&golden, place);
     let (x, encoded) = rows().unwrap();
     let rows: Vec<&Encoded> = encoded.iter().collect();
     let mut seen = 0;
@@ -66,7 +80,7 @@ fn schnell_is_the_golden_transformer() {
 
 #[test]
 fn a_row_does_not_depend_on_its_neighbours() {
-    let flux = load(&Golden::parse(DEV).unwrap());
+    let flux = load(&Golden::parse(DEV).unwrap(), &Place::cpu());
     let (x, encoded) = rows().unwrap();
     let level = Level::new(0.4).unwrap();
     let together = flux.predict(&x, level, &[&encoded[0], &encoded[1]]);
@@ -97,7 +111,7 @@ impl Rows for Tensor {
 
 #[test]
 fn wrong_inputs_are_errors() {
-    let flux = load(&Golden::parse(DEV).unwrap());
+    let flux = load(&Golden::parse(DEV).unwrap(), &Place::cpu());
     let (x, encoded) = rows().unwrap();
     let row = &encoded[0];
     assert!(flux.predict(&x, Level::NOISE, &[row]).is_err());

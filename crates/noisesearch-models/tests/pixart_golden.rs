@@ -1,6 +1,6 @@
 //! PixArt against diffusers, block by block.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
@@ -18,11 +18,11 @@ const ERROR: f64 = 5e-6;
 /// The index that level 0.625 has.
 const LEVEL: f32 = 0.625;
 
-fn load(golden: &Golden) -> PixArt {
+fn load(golden: &Golden, place: &Place) -> PixArt {
     let config: PixArtConfig = serde_json::from_value(golden.config.clone()).unwrap();
     config.check().unwrap();
     let mut weights = golden.weights().unwrap();
-    let pixart = PixArt::load(Source::new(&mut weights, &Place::cpu()), &config).unwrap();
+    let pixart = PixArt::load(Source::new(&mut weights, place), &config).unwrap();
     weights.finish().unwrap();
     pixart
 }
@@ -36,8 +36,21 @@ fn rows() -> Result<(Tensor, Vec<Encoded>)> {
 }
 
 fn matches(text: &str) {
+    matches_at(text, &Place::cpu());
+    // f64 takes the route of other devices.
+    let dtype = DType::F64;
+    matches_at(
+        text,
+        &Place {
+            dtype,
+            ..Place::cpu()
+        },
+    );
+}
+
+fn matches_at(text: &str, place: &Place) {
     let golden = Golden::parse(text).unwrap();
-    let pixart = load(&golden);
+    let pixart = load(&golden, place);
     let (x, encoded) = rows().unwrap();
     let rows: Vec<&Encoded> = encoded.iter().collect();
     let mut seen = 0;
@@ -69,7 +82,7 @@ fn bits(x: &Tensor) -> Vec<Vec<u32>> {
 
 #[test]
 fn a_row_does_not_depend_on_its_neighbours() {
-    let pixart = load(&Golden::parse(SIGMA).unwrap());
+    let pixart = load(&Golden::parse(SIGMA).unwrap(), &Place::cpu());
     let (x, encoded) = rows().unwrap();
     let level = Level::new(LEVEL).unwrap();
     let x = Tensor::cat(&[&x, &x], 0).unwrap();
@@ -84,7 +97,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
 
 #[test]
 fn wrong_inputs_are_errors() {
-    let pixart = load(&Golden::parse(SIGMA).unwrap());
+    let pixart = load(&Golden::parse(SIGMA).unwrap(), &Place::cpu());
     let (x, encoded) = rows().unwrap();
     let row = &encoded[0];
     assert!(pixart.predict(&x, Level::NOISE, &[row]).is_err());
@@ -95,13 +108,10 @@ fn wrong_inputs_are_errors() {
 }
 
 #[test]
-fn published_transformers_have_the_golden_tensors() {
-    for text in [include_str!(
-        "../../../parity/manifests/pixart-sigma-transformer.json"
-    )] {
-        let manifest = Manifest::parse(text).unwrap();
-        let config: PixArtConfig = serde_json::from_value(manifest.config.clone()).unwrap();
-        config.check().unwrap();
-        manifest.check(|s| PixArt::load(s, &config)).unwrap();
-    }
+fn the_published_transformer_has_the_golden_tensors() {
+    let text = include_str!("../../../parity/manifests/pixart-sigma-transformer.json");
+    let manifest = Manifest::parse(text).unwrap();
+    let config: PixArtConfig = serde_json::from_value(manifest.config.clone()).unwrap();
+    config.check().unwrap();
+    manifest.check(|s| PixArt::load(s, &config)).unwrap();
 }
