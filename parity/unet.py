@@ -52,6 +52,11 @@ def complete(settings):
                      mid_block_scale_factor=1), **settings)
 
 
+def whole(model):
+    """Every field that the model's `config.json` would have."""
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
+
+
 def tiny(name, settings):
     settings = complete(settings)
     unet = reference.filled(UNet2DConditionModel(**settings))
@@ -79,14 +84,14 @@ def tiny(name, settings):
         added = {"text_embeds": pooled, "time_ids": sizes}
     with torch.no_grad():
         taps["out"] = unet(x, torch.tensor(TIME), words, added_cond_kwargs=added).sample
-    reference.write(name, ORIGIN, settings, reference.manifest(unet), taps)
+    reference.write(name, ORIGIN, whole(unet), reference.manifest(unet), taps)
 
 
 def published(name, settings):
     settings = complete(settings)
     with torch.device("meta"):
         unet = UNet2DConditionModel(**settings)
-    reference.write_manifest(name, ORIGIN, settings, reference.manifest(unet))
+    reference.write_manifest(name, ORIGIN, whole(unet), reference.manifest(unet))
 
 
 for name, settings in TINY.items():

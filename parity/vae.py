@@ -10,7 +10,6 @@ import reference
 
 torch.set_num_threads(1)
 ORIGIN = f"diffusers {diffusers.__version__}, torch {torch.__version__}, parity/vae.py"
-FOUR = ["DownEncoderBlock2D"] * 4, ["UpDecoderBlock2D"] * 4
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 TINY = {
@@ -34,6 +33,11 @@ PUBLISHED = {
 def config(settings, depth):
     return dict(down_block_types=["DownEncoderBlock2D"] * depth,
                 up_block_types=["UpDecoderBlock2D"] * depth, **settings)
+
+
+def whole(model):
+    """Every field that the model's `config.json` would have."""
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
 
 
 def old_names(tensors):
@@ -73,7 +77,7 @@ def tiny(name, settings, old):
     with torch.no_grad():
         z = latents / settings["scaling_factor"] + settings.get("shift_factor", 0.0)
         taps["pixels"] = vae.decode(z).sample
-    reference.write(name, ORIGIN, settings, old_names(tensors) if old else tensors, taps)
+    reference.write(name, ORIGIN, whole(vae), old_names(tensors) if old else tensors, taps)
 
 
 def published(name, settings, old):
@@ -82,7 +86,7 @@ def published(name, settings, old):
     with torch.device("meta"):
         vae = AutoencoderKL(**settings)
     tensors = reference.manifest(vae)
-    reference.write_manifest(name, ORIGIN, settings, old_names(tensors) if old else tensors)
+    reference.write_manifest(name, ORIGIN, whole(vae), old_names(tensors) if old else tensors)
 
 
 for name, settings in TINY.items():

@@ -28,6 +28,7 @@ pub fn parity() -> Result<()> {
         "parity/image_reward.py",
         "parity/inception.py",
         "parity/schedules.py",
+        "parity/pipelines.py",
         "parity/single_file.py",
         "parity/preprocess.py",
         "parity/clip.py",

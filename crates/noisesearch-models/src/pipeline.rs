@@ -42,7 +42,7 @@ impl Options {
     /// [`SIDE_PIXELS_MAX`].
     pub(crate) fn latent(&self, channels: usize, factor: usize) -> Result<LatentShape, OpenError> {
         for (what, side) in [("width", self.width), ("height", self.height)] {
-            let fits = side % factor == 0 && (factor..=SIDE_PIXELS_MAX).contains(&side);
+            let fits = side.is_multiple_of(factor) && (factor..=SIDE_PIXELS_MAX).contains(&side);
             if !fits {
                 return Err(OpenError::Unsupported {
                     what: format!("the {what}"),

@@ -312,6 +312,11 @@ impl Engine {
 }
 
 fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
+    // A person is told what happened, not through which functions.
+    let source = match source {
+        candle_core::Error::WithBacktrace { inner, .. } => inner,
+        other => Box::new(other),
+    };
     Error::Verifier {
         run: None,
         name: verifier.id().name.clone(),

@@ -37,7 +37,7 @@ pub enum Error {
         /// Its name.
         name: String,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// The disk failed.
     #[error("{}: {source}", run.display())]

@@ -105,7 +105,8 @@ struct Block {
 }
 
 impl ClipText {
-    /// Takes `text_model.*` and, if it is there, `text_projection.weight`.
+    /// Takes `text_model.*` (or the same without the prefix) and, if it is there,
+    /// `text_projection.weight`.
     pub fn load(mut source: Source, config: &ClipTextConfig) -> Loaded<Self> {
         let width = config.hidden_size;
         let projection = match source.has("text_projection.weight") {
@@ -115,7 +116,18 @@ impl ClipText {
             }
             false => None,
         };
-        let mut s = source.at("text_model");
+        let mut clip = match source.has("embeddings.token_embedding.weight") {
+            // Files that transformers 5 has written lack the prefix.
+            true => Self::transformer(source, config)?,
+            false => Self::transformer(source.at("text_model"), config)?,
+        };
+        clip.projection = projection;
+        Ok(clip)
+    }
+
+    /// All but the projection.
+    fn transformer(mut s: Source, config: &ClipTextConfig) -> Loaded<Self> {
+        let width = config.hidden_size;
         let mut embeddings = s.at("embeddings");
         // Old files hold the numbers 0 to 76.
         embeddings.skip("position_ids");
@@ -131,7 +143,7 @@ impl ClipText {
             positions,
             blocks: blocks.collect::<Loaded<_>>()?,
             norm: LayerNorm::load(s.at("final_layer_norm"), width, config.layer_norm_eps)?,
-            projection,
+            projection: None,
             config: config.clone(),
         })
     }
@@ -232,4 +244,128 @@ fn causal(n: usize, device: &candle_core::Device) -> Result<Tensor> {
     let places = (0..n).flat_map(|query| (0..n).map(move |key| (query, key)));
     let bias: Vec<f32> = places.map(hidden).collect();
     Tensor::from_vec(bias, (1, n, n), device)?.to_dtype(DType::F32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Place;
+    use crate::layers::testing::{close, each_place, file};
+    use crate::parity::{Golden, Manifest};
+    use crate::weights::Weights;
+
+    /// A changed eps (1e-4), activation, head count or mask exceeds it at the first block.
+    const BLOCK: f64 = 1e-5;
+    const END: f64 = 1e-4;
+
+    const GOLDENS: [&str; 2] = [
+        include_str!("../../../../parity/goldens/clip-l-text.json"),
+        include_str!("../../../../parity/goldens/clip-g-text.json"),
+    ];
+
+    fn config(value: &serde_json::Value) -> ClipTextConfig {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    fn tokens(golden: &Golden) -> Vec<u32> {
+        serde_json::from_value(golden.more["tokens"].clone()).unwrap()
+    }
+
+    fn check(text: &str, place: &Place) {
+        let golden = Golden::parse(text).unwrap();
+        let mut weights = golden.weights().unwrap();
+        let config = config(&golden.config);
+        let clip = ClipText::load(Source::new(&mut weights, place), &config).unwrap();
+        weights.finish().unwrap();
+        let tokens = tokens(&golden);
+        let mut x = clip.embed(&tokens).unwrap();
+        let bias = causal(tokens.len(), &place.device).unwrap();
+        golden.check("embed", &x, BLOCK).unwrap();
+        for (i, block) in clip.blocks.iter().enumerate() {
+            x = block.forward(&x, &bias).unwrap();
+            golden.check(&format!("block.{i}"), &x, BLOCK).unwrap();
+        }
+        let out = clip.encode(&tokens).unwrap();
+        let taps = [
+            ("last", out.last),
+            ("penultimate", out.penultimate),
+            ("pooled", out.pooled),
+        ];
+        for (tap, got) in taps {
+            golden.check(tap, &got, END).unwrap();
+        }
+    }
+
+    #[test]
+    fn golden_clip_text_encoders() {
+        GOLDENS.iter().for_each(|text| check(text, &Place::cpu()));
+    }
+
+    #[test]
+    fn manifests_of_published_text_encoders() {
+        for text in [
+            include_str!("../../../../parity/manifests/clip-vit-l-text.json"),
+            include_str!("../../../../parity/manifests/clip-vit-bigg-text.json"),
+            include_str!("../../../../parity/manifests/clip-vit-h-text.json"),
+        ] {
+            let manifest = Manifest::parse(text).unwrap();
+            let config = config(&manifest.config);
+            manifest.check(|s| ClipText::load(s, &config)).unwrap();
+        }
+    }
+
+    #[test]
+    fn old_and_new_files_are_the_same_encoder() {
+        let golden = Golden::parse(GOLDENS[0]).unwrap();
+        let mut tensors = golden.weights().unwrap();
+        let tensors: Vec<(String, Tensor)> = golden
+            .tensors
+            .iter()
+            .map(|(name, shape)| (name.clone(), tensors.take(name, shape).unwrap()))
+            .collect();
+        let numbers = Tensor::arange(0i64, 77, &candle_core::Device::Cpu).unwrap();
+        let new = tensors
+            .iter()
+            .map(|(name, t)| (name.trim_start_matches("text_model."), t));
+        let mut old: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        old.push(("text_model.embeddings.position_ids", &numbers));
+        let encode = |mut weights: Weights| {
+            let place = Place::cpu();
+            let source = Source::new(&mut weights, &place);
+            let clip = ClipText::load(source, &config(&golden.config)).unwrap();
+            weights.finish().unwrap();
+            clip.encode(&tokens(&golden)).unwrap().pooled
+        };
+        let (new, old) = (encode(file(&new.collect::<Vec<_>>())), encode(file(&old)));
+        close(&new, &old, 0.0);
+        golden.check("pooled", &new, END).unwrap();
+    }
+
+    #[test]
+    fn texts_that_cannot_be_encoded_are_errors() {
+        let golden = Golden::parse(GOLDENS[1]).unwrap();
+        each_place(|place| {
+            let mut weights = golden.weights().unwrap();
+            let config = config(&golden.config);
+            let clip = ClipText::load(Source::new(&mut weights, place), &config).unwrap();
+            let message = |tokens: &[u32]| clip.encode(tokens).unwrap_err().to_string();
+            assert!(message(&[97, 99, 98]).contains("token 99 is not among the 99"));
+            assert!(message(&[97, 5]).contains("without the end token 98"));
+            assert!(message(&[98; 78]).contains("78 tokens"));
+            assert!(message(&[]).contains("without the end token"));
+        });
+    }
+
+    #[test]
+    fn configurations_are_checked() {
+        let read = |text: &str| serde_json::from_str::<ClipTextConfig>(text);
+        assert_eq!(read("{}").unwrap().hidden_size, 512);
+        assert!(read(r#"{"num_attention_heads": 0}"#).is_err());
+        assert!(read(r#"{"num_hidden_layers": 1000000}"#).is_err());
+        let error = read(r#"{"hidden_act": "mish"}"#).unwrap_err().to_string();
+        assert!(
+            error.contains("`mish`, expected one of `quick_gelu`"),
+            "{error}"
+        );
+    }
 }

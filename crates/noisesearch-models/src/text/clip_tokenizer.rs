@@ -130,10 +130,15 @@ impl ClipTokenizer {
             .map(|name| id(vocabulary, name.text(), marks));
         let [start, end, pad] = ids;
         let marks = [start?, end?, pad?];
-        let (normalized, raw): (Vec<_>, Vec<_>) = names
+        // A token that is named twice, once by its text alone, is found in a text as it is.
+        let plain = |text: &str| {
+            let mut all = names.iter();
+            all.any(|name| name.text() == text && !name.normalized())
+        };
+        let (raw, normalized): (Vec<_>, Vec<_>) = names
             .iter()
             .zip(marks)
-            .partition(|(name, _)| name.normalized());
+            .partition(|(name, _)| plain(name.text()));
         let raw = raw
             .into_iter()
             .map(|(name, id)| (name.text().to_owned(), id));

@@ -232,3 +232,123 @@ impl Distances {
         later + spaced.min(half.saturating_sub(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Place;
+    use crate::layers::testing::{close, file};
+    use crate::parity::{Golden, Manifest};
+    use crate::weights::Weights;
+
+    const BLOCK: f64 = 1e-5;
+    const END: f64 = 1e-4;
+
+    fn golden() -> Golden {
+        Golden::parse(include_str!("../../../../parity/goldens/t5-encoder.json")).unwrap()
+    }
+
+    fn config(value: &serde_json::Value) -> T5Config {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    fn load(golden: &Golden, mut weights: Weights) -> T5Encoder {
+        let place = Place::cpu();
+        let source = Source::new(&mut weights, &place);
+        let t5 = T5Encoder::load(source, &config(&golden.config)).unwrap();
+        weights.finish().unwrap();
+        t5
+    }
+
+    fn tokens(golden: &Golden, name: &str) -> Vec<u32> {
+        serde_json::from_value(golden.more[name].clone()).unwrap()
+    }
+
+    #[test]
+    fn golden_t5_encoder() {
+        let golden = golden();
+        let t5 = load(&golden, golden.weights().unwrap());
+        let ids = tokens(&golden, "tokens");
+        let mut x = t5.tokens.forward(&ids).unwrap();
+        golden.check("embed", &x, BLOCK).unwrap();
+        let bias = t5.distances.bias(ids.len(), None, x.device()).unwrap();
+        for (i, block) in t5.blocks.iter().enumerate() {
+            x = block.forward(&x, &bias).unwrap();
+            golden.check(&format!("block.{i}"), &x, BLOCK).unwrap();
+        }
+        let last = t5.encode(&ids, None).unwrap();
+        golden.check("last", &last, END).unwrap();
+    }
+
+    #[test]
+    fn golden_t5_encoder_with_and_without_a_mask() {
+        let golden = golden();
+        let t5 = load(&golden, golden.weights().unwrap());
+        let padded = tokens(&golden, "padded");
+        for (tap, mask) in [("masked", Some(14)), ("unmasked", None)] {
+            let got = t5.encode(&padded, mask).unwrap().narrow(0, 0, 14).unwrap();
+            golden.check(tap, &got, END).unwrap();
+        }
+        let alone = t5.encode(&padded[..14], None).unwrap();
+        golden.check("masked", &alone, END).unwrap();
+    }
+
+    #[test]
+    fn golden_classes_of_distances() {
+        let golden = golden();
+        let t5 = load(&golden, golden.weights().unwrap());
+        let buckets = tokens(&golden, "buckets");
+        assert_eq!(buckets.len(), 601);
+        for (key, want) in buckets.into_iter().enumerate() {
+            assert_eq!(t5.distances.bucket(300, key), want as usize, "{key}");
+        }
+    }
+
+    #[test]
+    fn manifest_of_the_published_t5_encoder() {
+        let text = include_str!("../../../../parity/manifests/t5-v1_1-xxl-encoder.json");
+        let manifest = Manifest::parse(text).unwrap();
+        let config = config(&manifest.config);
+        manifest.check(|s| T5Encoder::load(s, &config)).unwrap();
+    }
+
+    #[test]
+    fn the_table_of_tokens_has_two_names() {
+        let golden = golden();
+        let mut weights = golden.weights().unwrap();
+        let tensors = golden.tensors.iter().map(|(name, shape)| {
+            let tensor = weights.take(name, shape).unwrap();
+            (name.clone(), tensor)
+        });
+        let mut tensors: Vec<(String, Tensor)> = tensors.collect();
+        let ids = tokens(&golden, "padded");
+        let encode = |tensors: &[(String, Tensor)]| {
+            let tensors: Vec<_> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+            load(&golden, file(&tensors))
+                .encode(&ids, Some(14))
+                .unwrap()
+        };
+        let once = encode(&tensors);
+        let at = tensors
+            .iter()
+            .position(|(name, _)| name == "shared.weight")
+            .unwrap();
+        tensors.push(("encoder.embed_tokens.weight".into(), tensors[at].1.clone()));
+        close(&encode(&tensors), &once, 0.0);
+        tensors.remove(at);
+        close(&encode(&tensors), &once, 0.0);
+    }
+
+    #[test]
+    fn configurations_are_checked() {
+        let mut config = golden().config;
+        let read = |config: &serde_json::Value| serde_json::from_value::<T5Config>(config.clone());
+        assert_eq!(read(&config).unwrap().layer_norm_epsilon, 1e-6);
+        config["feed_forward_proj"] = "relu".into();
+        let error = read(&config).unwrap_err().to_string();
+        assert!(error.contains("`relu`, expected `gated-gelu`"), "{error}");
+        config["feed_forward_proj"] = "gated-gelu".into();
+        config["num_heads"] = 0.into();
+        assert!(read(&config).is_err());
+    }
+}

@@ -64,6 +64,14 @@ pub enum PerBlock {
 }
 
 impl PerBlock {
+    /// Whether there are as many values as resolutions.
+    fn fits(&self, blocks: usize) -> bool {
+        match self {
+            Self::Same(_) => true,
+            Self::Each(values) => values.len() == blocks,
+        }
+    }
+
     /// The value at a resolution; 0, which no setting may be, where there is none.
     pub fn at(&self, block: usize) -> usize {
         match self {
@@ -84,7 +92,7 @@ fn thirty_two() -> usize {
 }
 
 /// Fields for which one value is run. Absent and `null` fields have it.
-fn fixed() -> [(&'static str, Value); 24] {
+fn fixed() -> [(&'static str, Value); 27] {
     [
         ("act_fn", json!("silu")),
         ("attention_type", json!("default")),
@@ -100,6 +108,7 @@ fn fixed() -> [(&'static str, Value); 24] {
         ("encoder_hid_dim_type", json!(null)),
         ("flip_sin_to_cos", json!(true)),
         ("freq_shift", json!(0)),
+        ("mid_block_only_cross_attention", json!(false)),
         ("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
         ("num_attention_heads", json!(null)),
         ("num_class_embeds", json!(null)),
@@ -108,8 +117,10 @@ fn fixed() -> [(&'static str, Value); 24] {
         ("resnet_time_scale_shift", json!("default")),
         ("reverse_transformer_layers_per_block", json!(null)),
         ("time_cond_proj_dim", json!(null)),
+        ("time_embedding_act_fn", json!(null)),
         ("time_embedding_dim", json!(null)),
         ("time_embedding_type", json!("positional")),
+        ("timestep_post_act", json!(null)),
     ]
 }
 
@@ -148,7 +159,8 @@ impl UNetConfig {
             "as many as out_channels",
         )?;
         let groups = self.norm_num_groups;
-        let fits = |c: &usize| groups > 0 && width(*c) && c.is_multiple_of(groups) && c % 2 == 0;
+        let fits =
+            |c: &usize| groups > 0 && width(*c) && c.is_multiple_of(groups) && c.is_multiple_of(2);
         require(
             (1..=DEPTH_MAX).contains(&blocks) && self.block_out_channels.iter().all(fits),
             "block_out_channels",
@@ -177,15 +189,16 @@ impl UNetConfig {
         for (i, channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.attention_head_dim.at(i);
             require(
-                heads > 0 && channels % heads == 0,
+                self.attention_head_dim.fits(blocks) && heads > 0 && channels.is_multiple_of(heads),
                 "attention_head_dim",
                 format!("{:?}", self.attention_head_dim),
-                "numbers of heads that divide block_out_channels",
+                "a number of heads that divides each of block_out_channels",
             )?;
+            let transformers = &self.transformer_layers_per_block;
             require(
-                depth.contains(&self.transformer_layers_per_block.at(i)),
+                transformers.fits(blocks) && depth.contains(&transformers.at(i)),
                 "transformer_layers_per_block",
-                format!("{:?}", self.transformer_layers_per_block),
+                format!("{transformers:?}"),
                 "1 to 32 for each of block_out_channels",
             )?;
         }
@@ -221,7 +234,9 @@ impl UNetConfig {
         let all = self
             .projection_class_embeddings_input_dim
             .filter(|all| width(*all))?;
-        let size = self.addition_time_embed_dim.filter(|size| size % 2 == 0)?;
+        let size = self
+            .addition_time_embed_dim
+            .filter(|size| size.is_multiple_of(2))?;
         all.checked_sub(size.checked_mul(6)?)
             .filter(|pooled| *pooled > 0)
     }

@@ -67,7 +67,7 @@ impl UNet {
         Ok((unet, config))
     }
 
-    /// Takes every tensor of the network.
+    /// Takes every tensor of the network. `config` is of [`UNetConfig::new`], which checks it.
     pub fn load(mut s: Source, config: &UNetConfig) -> Loaded<Self> {
         let widths = &config.block_out_channels;
         let (fine, coarse) = (widths[0], widths[widths.len() - 1]);

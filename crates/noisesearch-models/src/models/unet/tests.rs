@@ -133,7 +133,7 @@ fn published_layouts_are_asked_for_exactly() {
 #[test]
 fn what_is_not_run_is_named() {
     let golden = Golden::parse(SDXL).unwrap();
-    let cases: [(&str, Value, &str); 15] = [
+    let cases: [(&str, Value, &str); 17] = [
         ("in_channels", json!(9), "in_channels"),
         ("norm_num_groups", json!(0), "block_out_channels"),
         ("norm_num_groups", json!(5), "block_out_channels"),
@@ -144,6 +144,11 @@ fn what_is_not_run_is_named() {
         ("layers_per_block", json!([1, 2]), "the layout"),
         ("attention_head_dim", json!([1, 2]), "attention_head_dim"),
         ("attention_head_dim", json!(5), "attention_head_dim"),
+        (
+            "attention_head_dim",
+            json!([1, 2, 4, 4]),
+            "attention_head_dim",
+        ),
         (
             "transformer_layers_per_block",
             json!(1_u64 << 40),
@@ -157,6 +162,7 @@ fn what_is_not_run_is_named() {
         ),
         ("norm_eps", json!(1e-6), "norm_eps"),
         ("time_cond_proj_dim", json!(256), "time_cond_proj_dim"),
+        ("timestep_post_act", json!("silu"), "timestep_post_act"),
     ];
     for (field, value, says) in cases {
         let mut config = golden.config.clone();

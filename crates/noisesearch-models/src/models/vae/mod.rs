@@ -69,8 +69,8 @@ impl Vae {
     }
 
     /// `latents: [b, c, h, w]` f32 to pixels `[b, 3, factor h, factor w]` f32, in `[-1, 1]` or a
-    /// little beyond. One row after the other, and in [`tiles`] where a row is large, so that
-    /// memory does not grow with the batch, nor beyond a large row with its size.
+    /// little beyond. One row after the other, and in overlapping tiles where a row is large: the
+    /// network's memory grows neither with the batch nor, beyond a large row, with its size.
     pub fn pixels(&self, latents: &Tensor) -> Result<Tensor> {
         let rows = (0..latents.dim(0)?).map(|i| self.row(&latents.narrow(0, i, 1)?));
         Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)?.to_device(latents.device())

@@ -1,9 +1,10 @@
 //! Decoding a large image in overlapping parts, as a limit of memory.
 //!
-//! A decoder's memory grows with the image: about 4 GB in f32 at 1024x1024 pixels. A latent of
-//! more pixels than one tile of [`Tiling::DEFAULT`] is decoded tile by tile; where tiles overlap,
-//! they are blended linearly. The result is close to that of the whole, not equal: the group norms
-//! and the attention of a tile see that tile only. So an image that fits one tile is never tiled.
+//! A decoder's memory grows with the image: about 4 GB in f32 at 1024x1024 pixels, counted where
+//! it is widest. A latent of more pixels than one tile of [`Tiling::DEFAULT`] is decoded tile by
+//! tile; where tiles overlap, they are blended linearly. The result is close to that of the whole,
+//! not equal: the group norms and the attention of a tile see that tile only. So an image that fits
+//! one tile is never tiled.
 
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;
