@@ -22,6 +22,7 @@ PROMPTS = [
     "a 🐱 and a 🐶🐶 with 👩‍🚀👍🏽 ❤️ 🇫🇷",
     "😀😀 😀",
     "&lt;b&gt; &amp; &quot;quoted&quot; &#39;x&#39; <b>bold</b>",
+    "fish &amp; chips &#8217;s &#x41;&nbsp;&amp;amp; &unknown; AT&T",
     "“curly” ‘quotes’ «guillemets» \"straight\" 'single' `tick`",
     "em—dash en–dash ellipsis… bullet • degree ° trademark ™ ©",
     "zero\u200bwidth no\u00a0break soft\u00adhyphen bom\ufeff line\u2028sep nel\u0085x",
@@ -38,6 +39,7 @@ PROMPTS = [
     "abababababababababab bababababa 0101010101",
     "xyzzy qwrtpsdf ʘǁʞ ꙮ 𝒜𝓃𝒸 𐍈 🜁",
     "a \u0301 b\u0308\u0323 q\u0307\u0323 \u0344",
+    "ｶﾞﾗｽ ￥１００ ﬆ Ǳ ǲ ʼn",
     "ﷺ ﬀ ǆ Ĳ ŉ ſ K Å",
     "An extremely detailed and long description of a mountain village in late autumn, with smoke "
     "rising from the chimneys of forty small wooden houses, children who run after a brown dog "

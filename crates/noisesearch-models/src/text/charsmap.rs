@@ -1,6 +1,7 @@
 //! The normalisation that a SentencePiece model carries (Kudo and Richardson 2018, arXiv
 //! 1808.06226, section 3.4): the longest known prefix of the rest of a text is replaced, or else
-//! one character is kept.
+//! one character is kept. (The tokenizers library takes the shortest prefix of a short grapheme
+//! instead, and so loses an accent after a wide letter; T5 was trained with the longest.)
 //!
 //! The rules are `[bytes of the trie: u32][trie: u32 a unit][replacements, each with a final 0]`,
 //! the trie a double array whose values are places among the replacements.

@@ -8,6 +8,7 @@
 use super::TextError;
 use super::bpe::Bpe;
 use super::files::{Files, WHOLE};
+use super::open_clip;
 use super::special::{Names, Part, Specials, id};
 use crate::checkpoint::Checkpoint;
 use crate::pipeline::OpenError;
@@ -39,17 +40,20 @@ pub struct ClipTokenizer {
     /// Special tokens that are found in a text as it is, and those that are found in a clean one.
     specials: Specials,
     normalized: Specials,
+    /// Cleans what is between them.
+    clean: fn(&str) -> String,
     start: u32,
     end: u32,
     pad: u32,
 }
 
-/// What follows the end token of OpenAI's vocabulary.
+/// Which of the two habits a text is cleaned and padded by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// The end token again.
+    /// The end token again; transformers does so.
     End,
-    /// Token 0.
+    /// Token 0; open_clip does so, which also mends quotes, ligatures, wide characters and
+    /// references of HTML in a text.
     Zero,
 }
 
@@ -76,17 +80,20 @@ impl ClipTokenizer {
     /// Tokens of every encoded text.
     pub const TOKENS: usize = 77;
 
-    /// The vocabulary of OpenAI's CLIP, for models that come without one. Texts are padded with
-    /// the end token, or with zeros as open_clip has it.
+    /// The vocabulary of OpenAI's CLIP, for models that come without one.
     pub fn openai(padding: Padding) -> Self {
         let start = 512 + (MERGES.len() / 4) as u32;
         let end = start + 1;
-        let pad = match padding {
-            Padding::End => end,
-            Padding::Zero => 0,
-        };
-        let specials = vec![(START.to_owned(), start), (END.to_owned(), end)];
-        Self::of(Bpe::numbered(MERGES), specials, [start, end, pad])
+        let bpe = Bpe::numbered(MERGES);
+        let named = |names: [&str; 2]| names.map(str::to_owned).into_iter().zip([start, end]);
+        match padding {
+            Padding::End => Self::of(bpe, named([START, END]).collect(), [start, end, end]),
+            Padding::Zero => Self {
+                normalized: Specials::new(named(["<start_of_text>", "<end_of_text>"]).collect()),
+                clean: open_clip::clean,
+                ..Self::of(bpe, vec![], [start, end, 0])
+            },
+        }
     }
 
     /// Opens a component of a checkpoint, such as `tokenizer` or `tokenizer_2`.
@@ -163,6 +170,7 @@ impl ClipTokenizer {
             words: Regex::new(WORDS).expect("a valid expression"),
             specials: Specials::new(specials),
             normalized: Specials::default(),
+            clean,
             start,
             end,
             pad,
@@ -175,7 +183,7 @@ impl ClipTokenizer {
         for part in self.specials.split(text) {
             match part {
                 Part::Token(id) => tokens.push(id),
-                Part::Text(text) => self.encode_clean(&clean(text), &mut tokens),
+                Part::Text(text) => self.encode_clean(&(self.clean)(text), &mut tokens),
             }
         }
         tokens.truncate(Self::TOKENS - 1);

@@ -9,6 +9,7 @@ mod config;
 mod embedding;
 mod error;
 mod files;
+mod open_clip;
 mod sentencepiece;
 mod special;
 mod t5;

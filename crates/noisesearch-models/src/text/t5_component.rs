@@ -4,7 +4,7 @@ use super::{T5Config, T5Encoder, T5Tokenizer};
 use crate::checkpoint::Checkpoint;
 use crate::layers::{Place, Source};
 use crate::pipeline::OpenError;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 /// A tokenizer, which is small, and where to find its encoder, which is not.
@@ -39,7 +39,7 @@ impl T5Component {
             config: checkpoint.config(encoder)?,
             component: encoder,
             checkpoint: checkpoint.clone(),
-            place: place.clone(),
+            place: without_f16(place),
         })
     }
 
@@ -49,7 +49,7 @@ impl T5Component {
     }
 
     /// Loads the encoder, encodes the texts, each cut or padded to `max` tokens, and lets go of
-    /// it: `[n, d_model]` in the encoder's number format.
+    /// it: `[n, d_model]` in the encoder's number format, which is never f16.
     pub fn encode<const N: usize>(
         &self,
         texts: [&str; N],
@@ -70,4 +70,14 @@ impl T5Component {
         // Invariant: as many encoded as there are texts.
         Ok(all.try_into().expect("one of each text"))
     }
+}
+
+/// The same place, with bf16 for f16, in which the published encoders overflow.
+fn without_f16(place: &Place) -> Place {
+    let dtype = match place.dtype {
+        DType::F16 => DType::BF16,
+        other => other,
+    };
+    let device = place.device.clone();
+    Place { device, dtype }
 }

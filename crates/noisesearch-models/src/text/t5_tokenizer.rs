@@ -13,6 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::pipeline::OpenError;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// What SentencePiece writes for a space.
 const SPACE: char = '▁';
@@ -21,9 +22,11 @@ const SPACE: char = '▁';
 const END: &str = "</s>";
 const PAD: &str = "<pad>";
 
-/// Tokens `<extra_id_N>` of the published vocabularies, and the most that are read.
+/// Tokens `<extra_id_N>` of the published vocabularies.
 const EXTRA_IDS: u32 = 100;
-const EXTRA_IDS_MAX: u32 = 10_000;
+
+/// Special tokens, each of which is looked for at every place of a text.
+const SPECIALS_MAX: usize = 10_000;
 
 const MODEL: &str = "spiece.model";
 
@@ -81,7 +84,10 @@ impl T5Tokenizer {
     fn from_model(bytes: &[u8], names: Names) -> Result<Self, TextError> {
         let SentencePiece { pieces, charsmap } = SentencePiece::parse(bytes)?;
         let count = pieces.len() as u32;
-        let extra = names.extra_ids.unwrap_or(EXTRA_IDS).min(EXTRA_IDS_MAX);
+        let extra = names
+            .extra_ids
+            .unwrap_or(EXTRA_IDS)
+            .min(SPECIALS_MAX as u32);
         let extra = (0..extra).map(|i| (format!("<extra_id_{i}>"), count + extra - 1 - i));
         let mut specials: Vec<(String, u32)> = extra.collect();
         let (mut normal, mut unknown) = (Vec::new(), None);
@@ -109,7 +115,8 @@ impl T5Tokenizer {
         let specials: Vec<_> = added.map(|token| (token.content, token.id)).collect();
         let pieces = tokenizer.model.vocab.into_iter().zip(0..);
         let pieces = pieces.map(|((text, score), id)| (text, id, score));
-        let normal = pieces.filter(|(_, id, _)| specials.iter().all(|(_, special)| special != id));
+        let added: HashSet<u32> = specials.iter().map(|(_, id)| *id).collect();
+        let normal = pieces.filter(|(_, id, _)| !added.contains(id));
         let unigram = Unigram::new(WHOLE, normal.collect(), tokenizer.model.unk_id)?;
         let charsmap = match rules(&tokenizer.normalizer) {
             None => vec![],
@@ -127,6 +134,13 @@ impl T5Tokenizer {
         specials: Vec<(String, u32)>,
         names: Names,
     ) -> Result<Self, TextError> {
+        if specials.len() > SPECIALS_MAX {
+            return Err(TextError::Unsupported {
+                what: "number of special tokens",
+                found: specials.len().to_string(),
+                supported: "at most 10000",
+            });
+        }
         let [_, end, pad] = names.or(END, END, PAD);
         let id = |token: Name| match specials.iter().find(|(name, _)| name == token.text()) {
             Some((_, id)) => Ok(*id),

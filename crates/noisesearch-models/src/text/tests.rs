@@ -16,6 +16,7 @@ struct ClipGolden {
     small: Vec<Vec<u32>>,
     openai: Vec<Vec<u32>>,
     openai_zero: Vec<Vec<u32>>,
+    open_clip: Vec<Vec<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -129,9 +130,13 @@ fn golden_tokens_of_a_folder_that_pads_with_another_token() {
 }
 
 #[test]
-fn open_clip_pads_with_zero() {
-    let tokens = ClipTokenizer::openai(Padding::Zero).encode("wow!");
-    assert_eq!(tokens[..5], [49406, 2781, 256, 49407, 0]);
+fn golden_tokens_of_open_clip() {
+    let golden = clip_golden();
+    same_tokens(
+        &ClipTokenizer::openai(Padding::Zero),
+        &golden.texts,
+        &golden.open_clip,
+    );
 }
 
 #[test]
@@ -255,4 +260,16 @@ fn damaged_models_do_no_harm() {
         assert!(!matches!(open(changed), Ok(n) if n != 9));
     }
     assert!(open(vec![]).is_err());
+}
+
+#[test]
+fn too_many_special_tokens_are_refused() {
+    let config = br#"{"extra_ids": 4000000000}"#.to_vec();
+    let model = golden!("t5-tokenizer/spiece.model").to_vec();
+    let files = Files::new([("spiece.model", model), ("tokenizer_config.json", config)]);
+    let error = T5Tokenizer::from_files(&files).unwrap_err().to_string();
+    assert!(
+        error.contains("number of special tokens is 10003"),
+        "{error}"
+    );
 }

@@ -136,6 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_character_costs_more_than_the_rarest_piece() {
+        let scores = [("xa", -20.0), ("b", -12.0), ("ab", -5.0)];
+        let pieces = scores.into_iter().zip(1..);
+        let pieces = pieces.map(|((p, s), i)| (p.to_owned(), i, s)).collect();
+        let mut tokens = Vec::new();
+        let model = Unigram::new("spiece.model", pieces, 0).unwrap();
+        model.encode("xab", &mut tokens);
+        // -32, against -35 for an unknown `x` and `ab`.
+        assert_eq!(tokens, [1, 2]);
+    }
+
+    #[test]
     fn scores_and_lengths_are_checked() {
         let fault = |piece: &str, score| {
             let piece = (piece.to_owned(), 0, score);
