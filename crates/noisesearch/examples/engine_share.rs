@@ -62,11 +62,8 @@ impl Verifier for Timed<dyn Verifier> {
 fn registry(clock: &Clock) -> Registry {
     let mut registry = Registry::builtin();
     for entry in &mut registry.models {
-        let (clock, open) = (
-            clock.clone(),
-            std::mem::replace(&mut entry.open, unopened()),
-        );
-        entry.open = Box::new(move || {
+        let (clock, open) = (clock.clone(), entry.open.clone());
+        entry.open = Arc::new(move || {
             let model = open()?;
             Ok(Model {
                 denoiser: Box::new(Timed(clock.clone(), model.denoiser)),
@@ -76,23 +73,10 @@ fn registry(clock: &Clock) -> Registry {
         });
     }
     for entry in &mut registry.verifiers {
-        let (clock, open) = (
-            clock.clone(),
-            std::mem::replace(&mut entry.open, unopened()),
-        );
-        entry.open = Box::new(move || Ok(Box::new(Timed(clock.clone(), open()?))));
+        let (clock, open) = (clock.clone(), entry.open.clone());
+        entry.open = Arc::new(move || Ok(Box::new(Timed(clock.clone(), open()?))));
     }
     registry
-}
-
-/// Stands in while an entry is taken apart.
-fn unopened<T: 'static>() -> noisesearch::registry::Open<T> {
-    Box::new(|| {
-        Err(noisesearch::registry::OpenError {
-            name: "entry".into(),
-            reason: "taken apart".into(),
-        })
-    })
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
