@@ -20,8 +20,8 @@ BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 def held_out(count):
-    command = ["cargo", "run", "--quiet", "--release", "-p", "noisesearch-lab", "held-out", str(count)]
-    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    command = [os.path.join(ROOT, "target/release/noisesearch-lab"), "held-out", str(count)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [line.split("\t") for line in out.splitlines()]
 
 
