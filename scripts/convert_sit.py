@@ -29,7 +29,9 @@ def config(kind, pixels):
 
 def tensors(path):
     """The averaged weights of a training checkpoint, or the weights that the file is."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    # A training checkpoint also holds its command line.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(path, map_location="cpu", weights_only=True)
     for name in ("ema", "model"):
         if isinstance(state.get(name), dict):
             state = state[name]

@@ -90,6 +90,13 @@ impl Checkpoint {
     /// Replaces a component by a `.safetensors` file, by its own folder, or by the folder of a
     /// model that has it. A file, and a folder without configuration, leave the configuration.
     pub fn replace(&mut self, component: &str, path: &Path) -> Result<(), CheckpointError> {
+        if !self.has(component) && !self.index.contains_key(component) {
+            return Err(CheckpointError::NotAPart {
+                model: self.name.clone(),
+                component: component.to_owned(),
+                parts: self.parts.keys().cloned().collect::<Vec<_>>().join(", "),
+            });
+        }
         let inner = path.join(component);
         if !path.is_dir() {
             return self.replace_file(component, path);

@@ -189,6 +189,9 @@ fn a_single_file_replaces_what_it_holds() {
         let config: BTreeMap<String, String> = model.config(component).unwrap();
         assert_eq!(config["is"], component);
     }
+    let index = r#"{"_class_name": "StableDiffusionPipeline", "transformer": ["", ""]}"#;
+    write(&scratch.0, "model_index.json", index);
+    let mut model = Checkpoint::open(&scratch.0).unwrap();
     let error = model.replace("transformer", &file).unwrap_err().to_string();
     assert!(
         error.contains("has no transformer; it holds text_encoder, unet, vae"),

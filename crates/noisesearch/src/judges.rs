@@ -23,8 +23,8 @@ fn usual(task: TaskKind) -> &'static [&'static str] {
 fn asked(name: &str) -> Option<TaskKind> {
     match name {
         "aesthetic" => None,
-        name if name.ends_with("-self") => None,
-        name if name.ends_with("-class") => Some(TaskKind::Class),
+        name if name.ends_with("-self") || name == "aesthetic" => None,
+        name if name.ends_with("-class") || name == "inception" => Some(TaskKind::Class),
         _ => Some(TaskKind::Prompt),
     }
 }

@@ -10,7 +10,6 @@ use noisesearch_models::checkpoint::hub::is_repository;
 use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
 use noisesearch_models::models::family::Family;
 use noisesearch_models::pipeline::Options;
-use noisesearch_models::solver::Solver;
 use noisesearch_models::weights::Contents;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,8 +38,14 @@ pub fn model(
     for (part, path) in files.parts() {
         checkpoint.replace(part, path).map_err(refuse)?;
     }
-    let recipe = found.known.map(|known| known.recipe);
-    let side = recipe.map_or_else(|| found.family.side(&checkpoint), |recipe| recipe.side);
+    let like = found
+        .known
+        .or_else(|| Known::named(found.family.like(&checkpoint)));
+    let like = like.ok_or_else(|| registry.unknown_model(name))?;
+    let side = match found.known {
+        Some(known) => known.recipe.side,
+        None => found.family.side(&checkpoint),
+    };
     let task = match found.family.takes_prompts() {
         true => TaskKind::Prompt,
         false => TaskKind::Class,
@@ -65,17 +70,17 @@ pub fn model(
         family: "",
         colour: true,
         task,
-        defaults: defaults(recipe, verifiers),
+        defaults: defaults(&like.recipe, verifiers),
         open: Arc::new(move || open.run()),
     })
 }
 
-fn defaults(recipe: Option<Recipe>, verifiers: Vec<&'static str>) -> Defaults {
+fn defaults(recipe: &Recipe, verifiers: Vec<&'static str>) -> Defaults {
     Defaults {
-        steps: recipe.map_or(30, |recipe| recipe.steps),
-        search_steps: recipe.map_or(30, |recipe| recipe.search_steps),
-        guidance: recipe.map_or(5.0, |recipe| recipe.guidance),
-        solver: recipe.map_or(Solver::Ddim, |recipe| recipe.solver),
+        steps: recipe.steps,
+        search_steps: recipe.search_steps,
+        guidance: recipe.guidance,
+        solver: recipe.solver,
         budget: Budget::Evals(CANDIDATES),
         batch: 1,
         count: 4,

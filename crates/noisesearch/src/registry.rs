@@ -225,7 +225,7 @@ impl Registry {
         SpecError::Unknown {
             what: "model",
             name: name.chars().take(80).collect(),
-            known: names(self.models.iter()),
+            known: names(self.models.iter()) + self.hub.as_ref().map_or("", |_| OTHERS),
         }
     }
 
@@ -251,6 +251,9 @@ impl Registry {
         })
     }
 }
+
+/// What else names a model where there may be some on the disk.
+const OTHERS: &str = "; or a published one of `noisesearch models`, a folder or file, or org/name";
 
 fn names<'a>(entries: impl Iterator<Item = &'a ModelEntry>) -> String {
     let names: Vec<&str> = entries.map(|entry| entry.name.as_str()).collect();

@@ -62,6 +62,15 @@ impl Scratch {
         ended(self.start(args))
     }
 
+    /// Runs with more variables in the environment.
+    pub fn run_with(&self, args: &[&str], variables: &[(&str, PathBuf)]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_noisesearch"));
+        command.args(args).current_dir(&self.0).stdin(Stdio::null());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(command.spawn().unwrap())
+    }
+
     /// Runs what must succeed.
     pub fn done<A: AsRef<std::ffi::OsStr>>(&self, args: &[A]) -> Ended {
         let ended = self.run(args);

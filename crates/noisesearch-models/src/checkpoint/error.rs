@@ -19,6 +19,16 @@ pub enum CheckpointError {
         /// The component.
         component: String,
     },
+    /// A component that the model does not have, so that another in its place would do nothing.
+    #[error("{model} has no part `{component}` that could be replaced; it has {parts}")]
+    NotAPart {
+        /// The model.
+        model: String,
+        /// The component.
+        component: String,
+        /// What it has.
+        parts: String,
+    },
     /// A file that holds other components than the one it shall replace.
     #[error("{} has no {component}; it holds {holds}", file.display())]
     NotIn {

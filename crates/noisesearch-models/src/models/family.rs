@@ -60,6 +60,25 @@ impl Family {
         }
     }
 
+    /// The published model whose settings a checkpoint without a known name is used with.
+    pub fn like(self, checkpoint: &Checkpoint) -> &'static str {
+        let flag = |key: &str| {
+            let config = checkpoint
+                .config::<serde_json::Value>(self.network())
+                .ok()?;
+            config.get(key)?.as_bool()
+        };
+        match self {
+            Self::StableDiffusion => "sd1.5",
+            Self::StableDiffusionXl => "sdxl",
+            Self::Flux if flag("guidance_embeds") == Some(false) => "flux.1-schnell",
+            Self::Flux => "flux.1-dev",
+            Self::PixArt => "pixart-sigma",
+            Self::Dit if checkpoint.pipeline() == Some("DiTPipeline") => "dit-xl-2-256",
+            Self::Dit => "sit-xl-2-256",
+        }
+    }
+
     /// Whether it is asked with prompts; else with classes.
     pub fn takes_prompts(self) -> bool {
         self != Self::Dit

@@ -1,0 +1,363 @@
+//! Models on the disk, with the real binary: a tiny Stable Diffusion folder, as published ones
+//! are laid out, found by path, by repository and by a published name; its parts replaced; what
+//! is refused and what is said then.
+
+use crate::common::{Ended, Scratch};
+use noisesearch_models::parity::{Golden, checkpoint};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const GOLDEN: &str = include_str!("../../../../parity/goldens/pipeline-sd15.json");
+/// Where the published Stable Diffusion 1.5 would lie.
+const SNAPSHOT: &str = "hub/models--stable-diffusion-v1-5--stable-diffusion-v1-5/snapshots/abc";
+
+/// A program that scores one image a question by the number of the question.
+const SCORE: &str = "#!/bin/sh
+while read -r line; do
+  id=${line#*\\\"id\\\":}
+  id=${id%%,*}
+  echo \"{\\\"id\\\":$id,\\\"scores\\\":[$id]}\"
+done
+";
+
+fn write(path: &Path, json: &Value) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, json.to_string()).unwrap();
+}
+
+/// The tensors of one component.
+fn tensors(golden: &Golden, part: &str) -> BTreeMap<String, Vec<usize>> {
+    let own = |(key, shape): (&String, &Vec<usize>)| {
+        let key = key.strip_prefix(&format!("{part}/"))?;
+        Some((key.to_owned(), shape.clone()))
+    };
+    golden.tensors.iter().filter_map(own).collect()
+}
+
+/// A folder of the tiny model below a scratch directory.
+fn folder(scratch: &Scratch, at: &str) {
+    let (golden, root) = (Golden::parse(GOLDEN).unwrap(), scratch.path(at));
+    let class = json!({"_class_name": "StableDiffusionPipeline"});
+    write(&root.join("model_index.json"), &class);
+    for (part, config) in golden.config.as_object().unwrap() {
+        let file = match part.as_str() {
+            "scheduler" => "scheduler_config.json",
+            _ => "config.json",
+        };
+        write(&root.join(part).join(file), config);
+        let tensors = tensors(&golden, part);
+        if !tensors.is_empty() {
+            fs::write(
+                root.join(part).join("model.safetensors"),
+                checkpoint(&tensors),
+            )
+            .unwrap();
+        }
+    }
+    write(
+        &root.join("tokenizer/vocab.json"),
+        &golden.more["vocabulary"],
+    );
+    let merges = golden.more["merges"].as_array().unwrap();
+    let merges: Vec<&str> = merges.iter().filter_map(Value::as_str).collect();
+    let text = format!("#version: 0.2\n{}\n", merges.join("\n"));
+    fs::write(root.join("tokenizer/merges.txt"), text).unwrap();
+}
+
+fn scratch(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    scratch.write("score.sh", SCORE);
+    fs::set_permissions(scratch.path("score.sh"), PermissionsExt::from_mode(0o755)).unwrap();
+    scratch
+}
+
+/// `generate` of three candidates of a model, each in two steps, 16x24 pixels.
+fn generate(scratch: &Scratch, model: &str, more: &[&str]) -> Ended {
+    let fixed = [
+        "generate",
+        "a cat on a mat",
+        "--json",
+        "--verifier",
+        "cmd:./score.sh",
+        "--budget",
+        "3evals",
+        "--steps",
+        "2",
+        "--seed",
+        "7",
+        "--width",
+        "24",
+        "--height",
+        "16",
+        "--model",
+        model,
+    ];
+    scratch.run_with(
+        &[&fixed[..], more].concat(),
+        &[("HF_HUB_CACHE", scratch.path("hub"))],
+    )
+}
+
+#[track_caller]
+fn done(ended: Ended) -> Value {
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    ended.json()
+}
+
+/// The pixels of the best image of a run, and what the run was made with.
+fn best(scratch: &Scratch, summary: &Value) -> (Vec<u8>, String) {
+    let run = summary["run"].as_str().unwrap();
+    let journal = String::from_utf8(scratch.read(format!("{run}/journal.jsonl"))).unwrap();
+    let first = journal.lines().next().unwrap().to_owned();
+    let image = summary["best"]["image"].as_str().unwrap();
+    let reader = png_pixels(&scratch.read(image));
+    (reader, first)
+}
+
+/// The compressed pixels of a PNG: without its text, which names run and paths.
+fn png_pixels(png: &[u8]) -> Vec<u8> {
+    let (mut at, mut pixels) = (8, Vec::new());
+    while at + 8 <= png.len() {
+        let size = u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
+        if &png[at + 4..at + 8] == b"IDAT" {
+            pixels.extend_from_slice(&png[at + 8..at + 8 + size]);
+        }
+        at += size + 12;
+    }
+    pixels
+}
+
+#[test]
+fn a_model_is_found_by_path_repository_and_name() {
+    let scratch = scratch("found");
+    folder(&scratch, "tiny");
+    let summary = done(generate(&scratch, "./tiny", &[]));
+    assert_eq!(
+        summary["best"]["scores"]["cmd:./score.sh"], 3.0,
+        "{summary}"
+    );
+    let (pixels, journal) = best(&scratch, &summary);
+    assert!(
+        !pixels.is_empty() && journal.contains("cpu-f32-v1"),
+        "{journal}"
+    );
+    let run = summary["run"].as_str().unwrap();
+    let toml = String::from_utf8(scratch.read(format!("{run}/run.toml"))).unwrap();
+    for line in ["model = \"./tiny\"", "width = 24", "height = 16"] {
+        assert!(toml.contains(line), "{toml}");
+    }
+    folder(&scratch, SNAPSHOT);
+    for name in ["sd1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5"] {
+        let summary = done(generate(&scratch, name, &[]));
+        assert_eq!(best(&scratch, &summary).0, pixels, "{name}");
+    }
+    // The name decides what is asked by default, the path what is opened.
+    let more = ["--weights", "sdxl=tiny", "--guidance", "7.5"];
+    let summary = done(generate(&scratch, "sdxl", &more));
+    assert_eq!(best(&scratch, &summary).0, pixels);
+}
+
+/// The model's hash in the first line of a journal.
+fn weights(line: &str) -> String {
+    fn find(value: &Value) -> Option<&str> {
+        let fields = value.as_object()?;
+        match (fields.get("backend"), fields.get("weights")) {
+            (Some(_), Some(weights)) => weights.as_str(),
+            _ => fields.values().find_map(find),
+        }
+    }
+    let json = &line[line.find('{').unwrap()..=line.rfind('}').unwrap()];
+    let line: Value = serde_json::from_str(json).unwrap();
+    find(&line).unwrap().to_owned()
+}
+
+#[test]
+fn a_replaced_part_changes_picture_and_fingerprint() {
+    let scratch = scratch("replaced");
+    folder(&scratch, "tiny");
+    let (pixels, journal) = best(&scratch, &done(generate(&scratch, "tiny", &[])));
+    let golden = Golden::parse(GOLDEN).unwrap();
+    let unet = tensors(&golden, "unet");
+    // The same names and shapes, other numbers: the last byte of the last f32 is its sign.
+    let mut bytes = checkpoint(&unet);
+    *bytes.last_mut().unwrap() ^= 0x80;
+    scratch.write("other.safetensors", &bytes);
+    let summary = done(generate(&scratch, "tiny", &["--unet", "other.safetensors"]));
+    let (other, second) = best(&scratch, &summary);
+    assert_ne!(weights(&second), weights(&journal));
+    assert_ne!(other, pixels);
+    // What is there already changes nothing but the fingerprint's path.
+    let summary = done(generate(&scratch, "tiny", &["--unet", "tiny"]));
+    let (same, third) = best(&scratch, &summary);
+    assert_eq!((same, weights(&third)), (pixels, weights(&journal)));
+}
+
+/// What is typed, and what is said.
+const REFUSED: &[(&str, &[&str], &[&str])] = &[
+    (
+        "flux.1-dev",
+        &[],
+        &[
+            "model `flux.1-dev` is not on this disk",
+            "about 33.7 GB",
+            "Non-Commercial",
+            "hf auth login",
+            "hf download black-forest-labs/FLUX.1-dev --include model_index.json",
+        ],
+    ),
+    (
+        "sdxl-dpo",
+        &[],
+        &[
+            "hf download mhdang/dpo-sdxl-text2image-v1",
+            "\"unet/*.safetensors\"",
+        ],
+    ),
+    (
+        "some/model",
+        &[],
+        &["not on this disk", "hf download some/model"],
+    ),
+    (
+        "./absent",
+        &[],
+        &["unknown model `./absent`; known: scenes"],
+    ),
+    (
+        "tiny",
+        &["--device", "cuda:0"],
+        &["device cuda:0", "--features cuda", "--device cpu"],
+    ),
+    (
+        "tiny",
+        &["--device", "gpu"],
+        &["unknown device `gpu`; known: cpu, cuda:0, metal"],
+    ),
+    (
+        "tiny",
+        &["--dtype", "f64"],
+        &["unknown number format `f64`"],
+    ),
+    (
+        "tiny",
+        &["--width", "20"],
+        &["the width is 20 pixels; supported: multiples of 8"],
+    ),
+    (
+        "tiny",
+        &["--width", "9000"],
+        &["width is 9000; it must be between 1 and 8192"],
+    ),
+    (
+        "tiny",
+        &["--weights", "vae"],
+        &["write a name and a path, NAME=PATH"],
+    ),
+    (
+        "tiny",
+        &["--weights", "lora=x"],
+        &["weights are given for `lora`, which this run does not use"],
+    ),
+    ("tiny", &["--vae", "absent"], &["absent: cannot be read"]),
+    (
+        "tiny",
+        &["--vae", "a", "--weights", "vae=b"],
+        &["a path for vae is given twice"],
+    ),
+    (
+        "tiny",
+        &["--transformer", "tiny"],
+        &["tiny has no part `transformer` that could be replaced; it has scheduler, text_encoder"],
+    ),
+    (
+        "tiny/unet/model.safetensors",
+        &[],
+        &["it is one component, not a model"],
+    ),
+    ("pickle.ckpt", &[], &["loading a pickle runs code"]),
+    (
+        "scenes",
+        &[],
+        &["is given, but model `scenes` is part of the program"],
+    ),
+];
+
+#[test]
+fn what_cannot_be_used_is_refused_with_help() {
+    let scratch = scratch("refused");
+    folder(&scratch, "tiny");
+    scratch.write("pickle.ckpt", b"PK\x03\x04\0\0\x08\x08archive/data.pkl");
+    for (model, more, says) in REFUSED {
+        let width: Vec<&str> = more.to_vec();
+        let ended = if width.first() == Some(&"--width") {
+            let args = [
+                "generate",
+                "a cat",
+                "--verifier",
+                "cmd:./score.sh",
+                "--steps",
+                "2",
+                "--seed",
+                "7",
+                "--height",
+                "16",
+                "--model",
+                model,
+            ];
+            scratch.run(&[&args[..], more].concat())
+        } else {
+            generate(&scratch, model, more)
+        };
+        assert!(
+            matches!(ended.code, Some(1 | 5)),
+            "{model} {more:?}: {ended:?}"
+        );
+        for text in *says {
+            assert!(ended.err.contains(text), "{model} {more:?}: {}", ended.err);
+        }
+        assert!(scratch.runs("runs").is_empty(), "{model} {more:?}");
+    }
+}
+
+/// Without a verifier named and without the usual one, the run says how to get it.
+#[test]
+fn a_model_on_the_disk_needs_a_verifier() {
+    let scratch = scratch("unjudged");
+    folder(&scratch, "tiny");
+    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let ended = scratch.run_with(&["generate", "a cat", "--model", "tiny"], &cache);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for text in [
+        "no verifier is named",
+        "cmd:./score.py",
+        "hf download openai/clip-vit-large-patch14",
+    ] {
+        assert!(ended.err.contains(text), "{}", ended.err);
+    }
+}
+
+#[test]
+fn the_lists_say_what_is_where() {
+    let scratch = scratch("lists");
+    folder(&scratch, SNAPSHOT);
+    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let models = scratch.run_with(&["models"], &cache).out;
+    let found = format!("found: {}", scratch.path(SNAPSHOT).display());
+    assert_eq!(models.matches("found: /").count(), 1, "{models}");
+    for text in [
+        &found[..],
+        "sit-xl-2-256",
+        "licence: FLUX.1 [dev] Non-Commercial",
+        "13.9 GB",
+    ] {
+        assert!(models.contains(text), "{models}");
+    }
+    let verifiers = scratch.run_with(&["verifiers"], &cache).out;
+    assert!(
+        verifiers.contains("not found: openai/clip-vit-large-patch14"),
+        "{verifiers}"
+    );
+}
