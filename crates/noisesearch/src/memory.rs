@@ -36,6 +36,8 @@ pub fn need(
     rows: usize,
 ) -> Result<Need, CheckpointError> {
     let number = options.place.dtype.size_in_bytes() as u64;
+    // All but a small part of the weights are matrices.
+    let weight = if options.place.half { 2 } else { number };
     let size = |part: &str| match checkpoint.has(part) {
         true => checkpoint.parameters(part),
         false => Ok(0),
@@ -46,7 +48,7 @@ pub fn need(
     let latent = (options.width * options.height / 64) as u64;
     let activations = (activations(&config, latent) * rows as u64).max(DECODED * DECODER);
     Ok(Need {
-        weights: text.max(network) * number,
+        weights: text.max(network) * weight,
         activations: activations * number,
     })
 }
