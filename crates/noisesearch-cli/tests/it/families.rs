@@ -145,3 +145,141 @@ fn stable_diffusion_xl_by_random_search() {
     .hold(&scratch);
     best_is_not_worse(&summary);
 }
+
+#[test]
+fn flux_schnell_by_random_search() {
+    let scratch = scratch("flux-schnell");
+    folders::flux(&scratch.path("tiny"), "schnell");
+    let summary = Case {
+        task: &["a photo of two small dogs"],
+        more: &[RANDOM, &["--verifier", VERIFIER]].concat(),
+        size: [48, 32],
+        nfe: 6,
+        passes: 6,
+        calls: 3,
+    }
+    .hold(&scratch);
+    best_is_not_worse(&summary);
+}
+
+#[test]
+fn pixart_by_search_over_paths() {
+    let scratch = scratch("pixart");
+    folders::pixart(&scratch.path("tiny"));
+    let search = "--search paths --paths 2 --noises 2 --first-steps 2 --leg-steps 1 \
+                  --sigma 0.5 --forward 0.2 --backward 0.45 --budget 16nfe";
+    let search: Vec<&str> = search.split(' ').collect();
+    Case {
+        task: &["a photo of two small dogs"],
+        more: &[&search[..], &["--verifier", VERIFIER]].concat(),
+        size: [32, 48],
+        // Two first legs; four renoisings with a preview each, down to 0.25; four to 0.
+        nfe: 2 * 2 + 4 * 2 + 4,
+        passes: 32,
+        calls: 8,
+    }
+    .hold(&scratch);
+}
+
+/// `--class` by name and by number, each in the one size that the network has.
+#[test]
+fn classes_of_dit_and_sit_by_random_search() {
+    // SiT's usual solver is Heun's, whose two steps are three evaluations, without guidance.
+    for (class, golden, label, nfe, passes) in [
+        ("SiTPipeline", "sit", "tench", 9, 9),
+        ("DiTPipeline", "dit", "3", 6, 12),
+    ] {
+        let scratch = scratch(golden);
+        folders::of_classes(&scratch.path("tiny"), class, golden);
+        let summary = Case {
+            task: &["--class", label],
+            more: &[RANDOM, &["--verifier", VERIFIER]].concat(),
+            size: [64, 64],
+            nfe,
+            passes,
+            calls: 3,
+        }
+        .hold(&scratch);
+        best_is_not_worse(&summary);
+    }
+}
+
+/// The three of the ensemble, and the golden file whose network each is here.
+const ENSEMBLE: [(&str, &str); 3] = [
+    ("clipscore", "clip"),
+    ("imagereward", "image_reward"),
+    ("aesthetic", "aesthetic-mlp"),
+];
+
+/// FLUX.1-dev and the ensemble of the paper: all three scores are written down, and the answer is
+/// the candidate of the best mean rank.
+#[test]
+fn flux_dev_by_the_mean_rank_of_three_verifiers() {
+    let scratch = scratch("flux-dev");
+    folders::flux(&scratch.path("tiny"), "dev");
+    let mut more: Vec<String> = "--search random --budget 6evals --count 6"
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    for (name, golden) in ENSEMBLE {
+        folders::verifier(&scratch.path(name), golden);
+        let weights = format!("{name}=./{name}");
+        more.extend(["--verifier", name, "--weights", &weights].map(str::to_owned));
+    }
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let summary = Case {
+        task: &["a photo of two small dogs, and the red car"],
+        more: &more,
+        size: [48, 32],
+        nfe: 12,
+        passes: 12,
+        calls: 18,
+    }
+    .hold(&scratch);
+    for key in ["best", "baseline"] {
+        let scores = summary[key]["scores"].as_object().unwrap();
+        let mut names = ENSEMBLE.map(|(name, _)| name);
+        names.sort_unstable();
+        assert!(scores.keys().eq(names), "{summary}");
+    }
+    in_order_of_the_mean_rank(&scratch, &summary);
+    let objective = "rank(clipscore,imagereward,aesthetic)";
+    let page = report(&scratch, &summary);
+    assert!(page.contains(&format!("<code>{objective}</code>")));
+    let toml = scratch.read(format!("{}/run.toml", text(&summary["run"])));
+    let toml = String::from_utf8(toml).unwrap();
+    assert!(
+        toml.contains(&format!("objective = \"{objective}\"")),
+        "{toml}"
+    );
+    for (name, _) in ENSEMBLE {
+        let score = summary["best"]["scores"][name].as_f64().unwrap();
+        assert!(page.contains(&format!("{name} {score:.4}")), "{name}");
+    }
+}
+
+/// All candidates, which the run was asked to keep, come in the order of the mean of their ranks.
+fn in_order_of_the_mean_rank(scratch: &Scratch, summary: &Value) {
+    let path = format!("{}/summary.json", text(&summary["run"]));
+    let whole: Value = serde_json::from_slice(&scratch.read(path)).unwrap();
+    let kept = whole["kept"].as_array().unwrap();
+    assert_eq!(kept.len(), 6);
+    assert_eq!(kept[0]["id"], summary["best"]["id"]);
+    // Twice the sum of the ranks, 1 being best and equal scores sharing theirs.
+    let mut sums = vec![0; kept.len()];
+    for (name, _) in ENSEMBLE {
+        let score = |shown: &Value| shown["scores"][name].as_f64().unwrap();
+        let scores: Vec<f64> = kept.iter().map(score).collect();
+        assert!(
+            scores.iter().any(|&s| s != scores[0]),
+            "{name} says nothing"
+        );
+        for (sum, score) in sums.iter_mut().zip(&scores) {
+            let better = scores.iter().filter(|&other| other > score).count();
+            let same = scores.iter().filter(|&other| other == score).count();
+            *sum += 2 * better + same + 1;
+        }
+    }
+    assert!(sums.is_sorted(), "{sums:?}");
+    assert!(sums[0] < sums[5], "{sums:?}");
+}
