@@ -135,7 +135,7 @@ fn sizes_are_those_of_the_folder() {
     for (name, value) in [
         ("side", json!(0)),
         ("patch", json!(33)),
-        ("width", json!(1 << 40)),
+        ("width", json!(1_u64 << 40)),
         ("depth", json!(100_000)),
         ("heads", json!(5)),
         ("text_heads", json!(7)),
