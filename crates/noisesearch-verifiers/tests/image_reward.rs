@@ -1,45 +1,26 @@
 //! ImageReward against its reference, and against the layout of the published checkpoint.
 
 use candle_core::{Device, Tensor};
-use noisesearch_models::layers::{Activation, Place, Source, channels_first};
-use noisesearch_models::parity::{Golden, Manifest, input, uniform};
+use noisesearch_models::checkpoint::Checkpoint;
+use noisesearch_models::layers::{Place, Source, channels_first};
+use noisesearch_models::parity::{Golden, Manifest, checkpoint, input, uniform};
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::reward::wordpiece::WordPiece;
-use noisesearch_verifiers::reward::{Config, ImageReward, Network, med};
+use noisesearch_verifiers::reward::{Config, ImageReward, Network, Sizes};
 use noisesearch_verifiers::verifier::{Samples, Verifier};
-use noisesearch_verifiers::vision::block::Shape;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
 
 fn golden() -> Golden {
     Golden::parse(include_str!("../../../parity/goldens/image_reward.json")).unwrap()
 }
 
 /// The configuration of `parity/image_reward.py`.
-fn config(c: &Value) -> Config {
-    let n = |key: &str| c[key].as_u64().unwrap() as usize;
-    Config {
-        side: n("side"),
-        patch: n("patch"),
-        depth: n("depth"),
-        block: Shape {
-            width: n("width"),
-            heads: n("heads"),
-            hidden: 4 * n("width"),
-            eps: 1e-6,
-            activation: Activation::Gelu,
-        },
-        text: med::Config {
-            vocabulary: n("vocabulary"),
-            positions: n("positions"),
-            width: n("text_width"),
-            layers: n("layers"),
-            heads: n("text_heads"),
-            hidden: n("hidden"),
-            image_width: n("width"),
-        },
-        head: serde_json::from_value(c["head"].clone()).unwrap(),
-    }
+fn config(json: &Value) -> Config {
+    let sizes: Sizes = serde_json::from_value(json.clone()).unwrap();
+    sizes.config().unwrap()
 }
 
 #[test]
@@ -133,4 +114,42 @@ fn a_text_longer_than_the_positions_is_an_error() {
     let image = Tensor::zeros((1, 17, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
     assert!(network.read(&[2; 41], &image).is_err());
     assert!(network.read(&[78], &image).is_err(), "no such token");
+}
+
+/// A folder of the golden network: its sizes are those of its `config.json`, and a file that no
+/// such network has is refused by the name of the setting.
+#[test]
+fn sizes_are_those_of_the_folder() {
+    let golden = golden();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("imagereward");
+    fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).unwrap();
+    let pieces: Vec<String> = serde_json::from_value(golden.more["pieces"].clone()).unwrap();
+    write("vocab.txt", pieces.join("\n").as_bytes());
+    write("model.safetensors", &checkpoint(&golden.tensors));
+    let open = |config: &Value| {
+        write("config.json", config.to_string().as_bytes());
+        ImageReward::open(&Checkpoint::of_network(&folder), Place::cpu())
+    };
+    open(&golden.config).unwrap();
+    for (name, value) in [
+        ("side", json!(0)),
+        ("patch", json!(33)),
+        ("width", json!(1_u64 << 40)),
+        ("depth", json!(100_000)),
+        ("heads", json!(5)),
+        ("text_heads", json!(7)),
+        ("positions", json!(34)),
+        ("head", json!([20, 12, 8, 6])),
+        ("head", json!([20, 12, 8, 6, 2])),
+        ("head", json!([20, 0, 8, 6, 1])),
+    ] {
+        let mut config = golden.config.clone();
+        config[name] = value;
+        let error = open(&config).unwrap_err().to_string();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    // Of the published network, which this is not.
+    let error = open(&json!({})).unwrap_err().to_string();
+    assert!(error.contains("number of pieces"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Each command once, end to end, on the lab.
 
-use crate::common::{Ended, Scratch, cheap, ended};
+use crate::common::{Ended, Scratch, cheap, ended, png_pixels};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use std::process::Child;
@@ -170,22 +170,9 @@ fn the_batch_changes_nothing() {
     let json = ["baseline", "best"].map(|key| text(&one[key], "image").to_owned());
     let other = ["baseline", "best"].map(|key| text(&three[key], "image").to_owned());
     for (a, b) in json.iter().zip(&other) {
-        assert_eq!(pixels(&scratch.read(a)), pixels(&scratch.read(b)));
+        let [a, b] = [a, b].map(|path| png_pixels(&scratch.read(path)));
+        assert_eq!(a, b);
     }
-}
-
-/// The compressed pixels of a PNG; its text names the batch.
-fn pixels(png: &[u8]) -> Vec<u8> {
-    let (mut at, mut data) = (8, Vec::new());
-    while at < png.len() {
-        let length = u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
-        if &png[at + 4..at + 8] == b"IDAT" {
-            data.extend_from_slice(&png[at + 8..at + 8 + length]);
-        }
-        at += length + 12;
-    }
-    assert!(!data.is_empty());
-    data
 }
 
 #[test]

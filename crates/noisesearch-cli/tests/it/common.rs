@@ -1,6 +1,7 @@
 //! Runs the real binary, each test in a scratch directory of its own.
 
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -44,6 +45,13 @@ impl Scratch {
 
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Writes a program that can be started.
+    pub fn program(&self, name: &str, text: &str) {
+        self.write(name, text);
+        let mode = PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.path(name), mode).unwrap();
     }
 
     pub fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
@@ -116,4 +124,23 @@ pub fn ended(child: Child) -> Ended {
         out: String::from_utf8(stdout).unwrap(),
         err: String::from_utf8(stderr).unwrap(),
     }
+}
+
+/// The compressed pixels of a PNG: without its text, which names run, paths and batch.
+pub fn png_pixels(png: &[u8]) -> Vec<u8> {
+    let (mut at, mut pixels) = (8, Vec::new());
+    while at + 8 <= png.len() {
+        let size = u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
+        if &png[at + 4..at + 8] == b"IDAT" {
+            pixels.extend_from_slice(&png[at + 8..at + 8 + size]);
+        }
+        at += size + 12;
+    }
+    assert!(!pixels.is_empty());
+    pixels
+}
+
+/// Width and height of a PNG.
+pub fn png_size(png: &[u8]) -> [u32; 2] {
+    [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()))
 }

@@ -5,3 +5,5 @@ mod cli;
 mod common;
 mod crash;
 mod disk_models;
+mod families;
+mod folders;

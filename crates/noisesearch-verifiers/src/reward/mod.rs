@@ -9,18 +9,21 @@
 //! The keys are those of the published `ImageReward.pt`; `scripts/convert_image_reward.py` turns
 //! that file into safetensors.
 
+mod config;
 pub mod med;
 pub mod wordpiece;
+
+pub use config::{Config, Sizes};
 
 use crate::image::Entry;
 use crate::preprocess::{Fit, Middle, Preprocess};
 use crate::verifier::{Samples, Verifier, VerifierId};
-use crate::vision::block::{Block, Names, Shape};
+use crate::vision::block::{Block, Names};
 use crate::vision::{patches, with_class};
 use candle_core::{DType, Result, Tensor};
 use med::Med;
 use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
-use noisesearch_models::layers::{Activation, LayerNorm, Linear, Loaded, Place, Source};
+use noisesearch_models::layers::{LayerNorm, Linear, Loaded, Place, Source};
 use noisesearch_models::pipeline::OpenError;
 use noisesearch_models::task::Task;
 use noisesearch_models::weights::Weights;
@@ -48,51 +51,6 @@ const NAMES: Names = Names {
     mlp: ["mlp.fc1", "mlp.fc2"],
     scales: None,
 };
-
-/// Sizes of the whole network.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Height and width of the picture in pixels.
-    pub side: usize,
-    /// Height and width of a patch.
-    pub patch: usize,
-    /// Blocks of the vision transformer.
-    pub depth: usize,
-    /// One of its blocks.
-    pub block: Shape,
-    /// The text encoder.
-    pub text: med::Config,
-    /// Outputs of the linear layers behind it.
-    pub head: Vec<usize>,
-}
-
-impl Config {
-    /// The published network: ViT-L/16 and BERT base.
-    pub fn published() -> Self {
-        Self {
-            side: 224,
-            patch: 16,
-            depth: 24,
-            block: Shape {
-                width: 1024,
-                heads: 16,
-                hidden: 4096,
-                eps: 1e-6,
-                activation: Activation::Gelu,
-            },
-            text: med::Config {
-                vocabulary: 30_524,
-                positions: 512,
-                width: 768,
-                layers: 12,
-                heads: 12,
-                hidden: 3072,
-                image_width: 1024,
-            },
-            head: vec![1024, 128, 64, 16, 1],
-        }
-    }
-}
 
 /// The network with its weights.
 #[derive(Debug)]
@@ -203,6 +161,7 @@ pub struct ImageReward {
 
 impl ImageReward {
     /// Opens a folder with `model.safetensors` and `vocab.txt`, as the conversion script makes it.
+    /// It is the published network unless a `config.json` there gives other [`Sizes`].
     ///
     /// # Errors
     /// Files that are missing, damaged or another network's.
@@ -212,8 +171,12 @@ impl ImageReward {
             folder: PathBuf::from(folder.name()),
             name: wordpiece::FILE.to_owned(),
         })?;
+        let sizes = match folder.file("", config::FILE)? {
+            Some(_) => folder.config::<Sizes>("")?,
+            None => Sizes::default(),
+        };
         let weights = folder.weights("")?;
-        Self::load(weights, &vocabulary, &Config::published(), place)
+        Self::load(weights, &vocabulary, &sizes.config()?, place)
     }
 
     /// From a network's tensors and the text of its `vocab.txt`.

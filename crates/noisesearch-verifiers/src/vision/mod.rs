@@ -38,7 +38,7 @@ fn sizes_are_legal(sizes: &[(&str, usize)]) -> std::result::Result<(), OpenError
 ///
 /// # Errors
 /// Not a single one, or more than any published tower sees.
-fn patches_are_legal(side: usize, patch: usize) -> std::result::Result<(), OpenError> {
+pub(crate) fn patches_are_legal(side: usize, patch: usize) -> std::result::Result<(), OpenError> {
     match side / patch {
         0 => Err(unsupported("patch_size", patch, "at most the image's size")),
         n if n * n > TOKENS_MAX => Err(unsupported("patch_size", patch, "larger patches")),
