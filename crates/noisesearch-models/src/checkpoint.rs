@@ -184,12 +184,16 @@ impl Checkpoint {
             Some(file) => Weights::open_known(file, &self.hashes)?,
             None => part.folder.weights(&self.hashes)?,
         };
-        Ok(weights.component(component))
+        let hash = part.folder.identity(weights.hash())?;
+        Ok(weights.known_as(hash).component(component))
     }
 
-    /// BLAKE3 of several components' weights in hexadecimal.
+    /// BLAKE3 in hexadecimal of several components' weights and of the small files of all.
     pub fn hash(&self, components: &[&str]) -> Result<String, CheckpointError> {
         let mut hasher = blake3::Hasher::new();
+        for (name, part) in &self.parts {
+            hasher.update(format!("{name} {}\n", part.folder.identity("")?).as_bytes());
+        }
         for component in components {
             let weights = self.weights(component)?;
             hasher.update(format!("{component} {}\n", weights.hash()).as_bytes());

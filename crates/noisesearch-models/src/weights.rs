@@ -136,9 +136,15 @@ impl Weights {
         matches!(self.stores.as_slice(), [(_, Store::Hollow)])
     }
 
-    /// BLAKE3 in hexadecimal: of the whole file, or of the hashes of all shards in order.
+    /// BLAKE3 in hexadecimal: of the whole file, or of the hashes of all shards in order; of a
+    /// checkpoint's component also of the small files beside it.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The same weights under another hash, which covers what decides how they are used.
+    pub(crate) fn known_as(self, hash: String) -> Self {
+        Self { hash, ..self }
     }
 
     /// Whether a tensor `name` is there and not taken yet.

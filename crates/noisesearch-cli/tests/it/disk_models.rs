@@ -134,6 +134,20 @@ fn a_replaced_part_changes_picture_and_fingerprint() {
     assert_eq!((same, weights(&third)), (pixels, weights(&journal)));
 }
 
+/// The same weights used otherwise are another model; once only the weights were looked at.
+#[test]
+fn a_changed_configuration_is_another_model() {
+    let scratch = scratch("configured");
+    folder(&scratch, "tiny");
+    let (_, before) = best(&scratch, &done(generate(&scratch, "tiny", &[])));
+    let path = "tiny/scheduler/scheduler_config.json";
+    let mut config: Value = serde_json::from_slice(&scratch.read(path)).unwrap();
+    config["beta_end"] = Value::from(0.015);
+    scratch.write(path, config.to_string());
+    let (_, after) = best(&scratch, &done(generate(&scratch, "tiny", &[])));
+    assert_ne!(weights(&before), weights(&after));
+}
+
 /// What is typed, and what is said.
 const REFUSED: &[(&str, &[&str], &[&str])] = &[
     (

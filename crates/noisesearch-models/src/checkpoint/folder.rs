@@ -141,6 +141,23 @@ impl Folder {
 
     /// Names of all safetensors files.
     fn safetensors(&self) -> Result<Vec<String>, CheckpointError> {
+        self.names(&[".safetensors"])
+    }
+
+    /// A hash of weights and of the small files beside them, which decide how they are used:
+    /// configurations, vocabularies, preprocessing.
+    pub(super) fn identity(&self, weights: &str) -> Result<String, CheckpointError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(weights.as_bytes());
+        for name in self.names(&[".json", ".txt", ".model"])? {
+            let bytes = self.file(&name)?.unwrap_or_default();
+            hasher.update(format!("\n{name} {}", blake3::hash(&bytes).to_hex()).as_bytes());
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Names of all files with one of these endings, sorted.
+    fn names(&self, endings: &[&str]) -> Result<Vec<String>, CheckpointError> {
         let failed = |source| CheckpointError::Io {
             path: self.0.clone(),
             source,
@@ -149,7 +166,7 @@ impl Folder {
         for entry in std::fs::read_dir(&self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let name = name.to_string_lossy();
-            if name.ends_with(".safetensors") {
+            if endings.iter().any(|ending| name.ends_with(ending)) {
                 names.push(name.into_owned());
             }
         }
