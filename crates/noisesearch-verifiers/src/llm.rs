@@ -10,7 +10,6 @@
 //! grammar gives its picture no score; an endpoint that refuses or stays silent ends the run, which
 //! can be resumed without paying twice.
 
-mod base64;
 mod cache;
 mod grade;
 mod http;

@@ -6,6 +6,7 @@ use crate::summary::{Column, Shown, Summary};
 use noisesearch_core::job::Scores;
 use noisesearch_core::journal::Snapshot;
 use noisesearch_core::objective::{Entry, Objective};
+use noisesearch_verifiers::base64;
 use std::fmt::Write;
 
 /// What the report is made of.
@@ -96,7 +97,7 @@ impl Page<'_> {
             );
         };
         let data = (self.image)(shown)
-            .map(|png| base64(&png))
+            .map(|png| base64::encode(&png))
             .unwrap_or_default();
         let mut lines = String::new();
         for name in self.spec.scored() {
@@ -247,42 +248,9 @@ pub fn escape(text: &str) -> String {
     html
 }
 
-/// RFC 4648 with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_of_rfc_4648() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ];
-        for (plain, coded) in cases {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
 
     #[test]
     fn markup_is_escaped() {

@@ -3,7 +3,7 @@
 //! The five aspects and the overall score are those of the grader of Ma et al. 2025
 //! (arXiv 2501.09732, table 7), each from 0 to 100; the wording is ours.
 
-use super::base64;
+use crate::base64;
 use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
