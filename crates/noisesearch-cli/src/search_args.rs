@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 const ZERO_ORDER: &str = "zero-order";
 const PATHS: &str = "paths";
+const HALVING: &str = "halving";
 const METHOD: &str = "method";
 
 /// A search and its settings.
@@ -52,6 +53,20 @@ pub struct SearchArgs {
     /// Solver steps of a backward leg
     #[arg(long, value_name = "N", help_heading = "With --search paths")]
     pub leg_steps: Option<u16>,
+    /// Noises to begin with [default: as many as the budget pays for]
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub starts: Option<u32>,
+    /// Noise levels where predictions are judged, such as 0.75,0.5
+    #[arg(
+        long,
+        value_name = "LEVELS",
+        value_delimiter = ',',
+        help_heading = "With --search halving"
+    )]
+    pub rungs: Option<Vec<f64>>,
+    /// One in this many survives a rung
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub factor: Option<u32>,
 }
 
 impl SearchArgs {
@@ -76,7 +91,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 11] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 14] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -89,6 +104,9 @@ impl SearchArgs {
             (PATHS, "backward", self.backward.map(Value::from)),
             (PATHS, "first-steps", integer(self.first_steps)),
             (PATHS, "leg-steps", integer(self.leg_steps)),
+            (HALVING, "starts", integer(self.starts)),
+            (HALVING, "rungs", self.rungs.clone().map(Value::from)),
+            (HALVING, "factor", integer(self.factor)),
         ]
     }
 }

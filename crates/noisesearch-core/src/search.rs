@@ -8,6 +8,7 @@
 //! ```
 
 mod desk;
+pub mod halving;
 pub mod paths;
 pub mod random;
 mod spec;

@@ -356,11 +356,18 @@ fn note(early: &mut Early, levels: &[Level], seen: &Evaluation) {
     }
 }
 
-/// How many moves a recipe shares with its siblings, which differ in the last move that draws a
-/// noise: everything before it.
+/// How many moves a recipe may share with others: up to the end of its last solve but one, which a
+/// preview or a sibling has made, or else up to its last noise.
 fn stem(recipe: &Recipe) -> usize {
-    let draws = |step: &Move| !matches!(step, Move::Denoise { .. });
-    recipe.moves.iter().rposition(draws).unwrap_or(0)
+    let solves = |step: &Move| matches!(step, Move::Denoise { .. } | Move::Diffuse { .. });
+    let moves = recipe
+        .moves
+        .split_last()
+        .map_or(&[][..], |(_, before)| before);
+    match moves.iter().rposition(solves) {
+        Some(last) => last + 1,
+        None => moves.len().saturating_sub(1),
+    }
 }
 
 /// The recipe's first `moves` moves.

@@ -1,6 +1,6 @@
 //! Which algorithm, with which settings: what a user writes and a run records.
 
-use super::{Search, SearchError, Terms, paths, random, zero_order};
+use super::{Search, SearchError, Terms, halving, paths, random, zero_order};
 use serde::{Deserialize, Serialize};
 
 /// Which algorithm, with which settings. Unknown settings are errors.
@@ -13,15 +13,18 @@ pub enum SearchSpec {
     ZeroOrder(zero_order::Spec),
     /// Renoise and denoise several paths, keeping the best.
     Paths(paths::Spec),
+    /// Many noises, dropped early by their predictions.
+    Halving(halving::Spec),
 }
 
 impl SearchSpec {
     /// Every algorithm with its defaults, the simplest first.
-    pub fn all() -> [Self; 3] {
+    pub fn all() -> [Self; 4] {
         [
             Self::Random(random::Spec::default()),
             Self::ZeroOrder(zero_order::Spec::default()),
             Self::Paths(paths::Spec::default()),
+            Self::Halving(halving::Spec::default()),
         ]
     }
 
@@ -30,12 +33,13 @@ impl SearchSpec {
         Self::all().into_iter().find(|spec| spec.name() == name)
     }
 
-    /// What the algorithm is called: `random`, `zero-order` or `paths`.
+    /// What the algorithm is called: `random`, `zero-order`, `paths` or `halving`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Random(_) => "random",
             Self::ZeroOrder(_) => "zero-order",
             Self::Paths(_) => "paths",
+            Self::Halving(_) => "halving",
         }
     }
 
@@ -44,6 +48,7 @@ impl SearchSpec {
         match self {
             Self::Random(_) => "best of n independent noises",
             Self::ZeroOrder(_) => "climb from noise to neighbouring noise, keeping each best",
+            Self::Halving(_) => "begin with many noises, drop most by their early predictions",
             Self::Paths(_) => "renoise and denoise several paths, keeping the best predictions",
         }
     }
@@ -52,6 +57,7 @@ impl SearchSpec {
     pub fn resolve(&self, terms: &Terms) -> Result<Self, SearchError> {
         Ok(match self {
             Self::Paths(spec) => Self::Paths(spec.resolve(terms)?),
+            Self::Halving(spec) => Self::Halving(spec.resolve(terms)?),
             other => other.clone(),
         })
     }
@@ -62,6 +68,7 @@ impl SearchSpec {
             Self::Random(spec) => Box::new(random::Random::new(terms, spec)?),
             Self::ZeroOrder(spec) => Box::new(zero_order::ZeroOrder::new(terms, spec)?),
             Self::Paths(spec) => Box::new(paths::Paths::new(terms, spec)?),
+            Self::Halving(spec) => Box::new(halving::Halving::new(terms, spec)?),
         })
     }
 }
