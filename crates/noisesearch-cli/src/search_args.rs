@@ -5,7 +5,7 @@ use crate::exit::Usage;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use noisesearch::spec::SearchTable;
+use noisesearch::spec::{AUTO, SearchTable};
 use noisesearch_core::search::SearchSpec;
 use toml::{Table, Value};
 
@@ -17,7 +17,7 @@ const METHOD: &str = "method";
 /// A search and its settings.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// How to search; see `noisesearch searches`
+    /// How to search; see `noisesearch searches`; auto measures first, see `noisesearch advise`
     #[arg(long, value_name = "NAME", value_parser = names())]
     pub search: Option<String>,
     /// Neighbours a round
@@ -116,5 +116,6 @@ fn integer(number: Option<impl Into<i64>>) -> Option<Value> {
 }
 
 fn names() -> PossibleValuesParser {
-    SearchSpec::all().map(|spec| spec.name()).into()
+    let names = SearchSpec::all().map(|spec| spec.name());
+    names.into_iter().chain([AUTO]).collect::<Vec<_>>().into()
 }
