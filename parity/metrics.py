@@ -27,10 +27,10 @@ NEIGHBOURS = [1, 3, 5]
 
 def pair(name, real, generated, dim, factor, shift):
     """Two sets whose features are mixed alike, so that their covariances are not diagonal."""
-    mix = inputs(f"{name} mix", [dim, dim])
-    mix = mix / dim**0.5 + torch.eye(dim)
-    a = inputs(f"{name} real", [real, dim]) @ mix
-    return a, (inputs(f"{name} generated", [generated, dim]) * factor + shift) @ mix
+    mix = inputs(f"{name} mix", [dim, dim]).double() / dim**0.5 + torch.eye(dim).double()
+    a, b = (inputs(f"{name} {which}", [n, dim]).double()
+            for which, n in (("real", real), ("generated", generated)))
+    return (a @ mix).float(), ((b * factor + shift) @ mix).float()
 
 
 def frechet(a, b):
