@@ -42,13 +42,26 @@ impl Estimate {
     /// A number of which nothing is known but itself.
     fn bare(value: f64, n: usize) -> Self {
         let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
-        Self { value, low, high, n }
+        Self {
+            value,
+            low,
+            high,
+            n,
+        }
     }
 }
 
 /// Estimates a function of column means. `columns: [c][n]`, finite, row `i` of all columns is one
 /// unit. `None` without units; a single unit has an infinite interval.
 pub fn bootstrap(columns: &[Vec<f64>], of: &dyn Fn(&[f64]) -> f64) -> Option<Estimate> {
+    of_resamples(columns, of, RESAMPLES)
+}
+
+fn of_resamples(
+    columns: &[Vec<f64>],
+    of: &dyn Fn(&[f64]) -> f64,
+    resamples: usize,
+) -> Option<Estimate> {
     let n = columns.first().map_or(0, Vec::len);
     let sums: Vec<f64> = columns.iter().map(|column| column.iter().sum()).collect();
     let means = |sums: &[f64], n: usize| -> f64 {
@@ -61,19 +74,27 @@ pub fn bootstrap(columns: &[Vec<f64>], of: &dyn Fn(&[f64]) -> f64) -> Option<Est
         _ => (),
     }
     let value = means(&sums, n);
-    let mut drawn: Vec<f64> = (0..RESAMPLES)
+    let mut drawn: Vec<f64> = (0..resamples)
         .map(|resample| means(&resampled(columns, resample as u64), n))
         .collect();
     drawn.sort_by(f64::total_cmp);
     let without = |unit: usize| -> f64 {
-        let rest = columns.iter().zip(&sums).map(|(column, sum)| sum - column[unit]);
+        let rest = columns
+            .iter()
+            .zip(&sums)
+            .map(|(column, sum)| sum - column[unit]);
         means(&rest.collect::<Vec<_>>(), n - 1)
     };
     let bias = bias(&drawn, value);
     let skew = acceleration(&(0..n).map(without).collect::<Vec<_>>());
     let limit = |z: f64| quantile(&drawn, phi(bias + (bias + z) / (1.0 - skew * (bias + z))));
     let (low, high) = (limit(-Z), limit(Z));
-    Some(Estimate { value, low, high, n })
+    Some(Estimate {
+        value,
+        low,
+        high,
+        n,
+    })
 }
 
 /// Column sums of one resample.
@@ -110,7 +131,10 @@ fn acceleration(without: &[f64]) -> f64 {
 fn quantile(sorted: &[f64], at: f64) -> f64 {
     let last = sorted.len() - 1;
     let place = at.clamp(0.0, 1.0) * last as f64;
-    let (below, above) = (sorted[place as usize], sorted[(place as usize + 1).min(last)]);
+    let (below, above) = (
+        sorted[place as usize],
+        sorted[(place as usize + 1).min(last)],
+    );
     below + (above - below) * place.fract()
 }
 
@@ -125,7 +149,12 @@ pub fn jackknife(whole: f64, without: &[f64], n: usize) -> Estimate {
     let square: f64 = without.iter().map(|t| (t - mean).powi(2)).sum();
     let half = T_19 * (square * (GROUPS - 1) as f64 / GROUPS as f64).sqrt();
     let (low, high) = (whole - half, whole + half);
-    Estimate { value: whole, low, high, n }
+    Estimate {
+        value: whole,
+        low,
+        high,
+        n,
+    }
 }
 
 /// The mean; 0 of nothing.
@@ -140,7 +169,11 @@ pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
         x.iter().zip(y).map(|(&x, &y)| f(x - mx, y - my)).sum()
     };
     let scale = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
-    if scale > 0.0 { sum(&|x, y| x * y) / scale } else { 0.0 }
+    if scale > 0.0 {
+        sum(&|x, y| x * y) / scale
+    } else {
+        0.0
+    }
 }
 
 /// Spearman's rank correlation; ties share the mean of their ranks.
@@ -185,7 +218,11 @@ pub fn reliability(pools: impl IntoIterator<Item = (u64, f64)>) -> f64 {
         sum += degrees * correlation;
         weight += degrees;
     }
-    if weight > 0.0 { (sum / weight).clamp(0.0, 1.0).powi(2) } else { 0.0 }
+    if weight > 0.0 {
+        (sum / weight).clamp(0.0, 1.0).powi(2)
+    } else {
+        0.0
+    }
 }
 
 /// The normal distribution function.
