@@ -8,13 +8,18 @@
 pub mod answers;
 pub mod check;
 pub mod claims;
+pub mod curse;
 pub mod figures;
 pub mod file;
+pub mod findings;
 pub mod measure;
 pub mod overlay;
+mod page;
 pub mod plot;
 pub mod population;
+pub mod report;
 pub mod row;
+mod samples;
 pub mod stats;
 
 #[cfg(test)]
