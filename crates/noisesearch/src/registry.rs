@@ -86,6 +86,9 @@ pub struct ModelEntry {
     pub colour: bool,
     /// What it is asked with.
     pub task: TaskKind,
+    /// Billions of multiply-adds of one network pass, where they are known; the GFLOP of the paper
+    /// (arXiv 2501.09732, Fig. 11), which counts a multiply-add as one.
+    pub gflop: Option<f64>,
     /// What it does when nothing is said.
     pub defaults: Defaults,
     /// Opens it.
