@@ -9,6 +9,7 @@ use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
 use std::sync::Arc;
@@ -35,6 +36,17 @@ pub fn verifiers() -> Vec<VerifierEntry> {
     let mut verifiers = scene_verifiers();
     verifiers.extend(glyph_verifiers());
     verifiers
+}
+
+/// Who describes the pictures of a family of the lab.
+pub fn describer(family: &str) -> Result<Option<Box<dyn Describer>>, OpenError> {
+    match family {
+        GLYPHS => {
+            let judge = Judge::oracle().map_err(|error| OpenError::new("oracle", error))?;
+            Ok(Some(Box::new(Oracle::new(judge))))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenError> {

@@ -11,6 +11,7 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -230,6 +231,14 @@ impl Registry {
             name: name.chars().take(80).collect(),
             known: names(self.models.iter()) + self.hub.as_ref().map_or("", |_| OTHERS),
         }
+    }
+
+    /// Who describes this model's images for measures of a whole set of them, if somebody does.
+    pub fn describer_for(
+        &self,
+        model: &ModelEntry,
+    ) -> Result<Option<Box<dyn Describer>>, OpenError> {
+        crate::lab::describer(model.family)
     }
 
     /// The verifier of this name for this model's images.
