@@ -29,12 +29,22 @@ impl<'a> Bench<'a> {
     /// The model of a spec, opened; the one before it is closed first.
     pub fn open(&mut self, spec: &Checked) -> Result<&mut Opened, StudyError> {
         let identity = identity(spec);
-        if self.opened.as_ref().is_none_or(|opened| opened.identity != identity) {
+        if self
+            .opened
+            .as_ref()
+            .is_none_or(|opened| opened.identity != identity)
+        {
             self.opened = None;
             let panel = self.panel(spec)?;
-            let same = self.settings.iter().filter(|other| self::identity(other) == identity);
+            let same = self
+                .settings
+                .iter()
+                .filter(|other| self::identity(other) == identity);
             // Memory is planned for the largest batch.
-            let largest = same.max_by_key(|other| other.files.rows).copied().unwrap_or(spec);
+            let largest = same
+                .max_by_key(|other| other.files.rows)
+                .copied()
+                .unwrap_or(spec);
             let engine = Engine::open_with(self.registry, largest, &panel)?;
             let entry = self.entry(spec)?;
             let describer = self.registry.describer_for(&entry);
@@ -51,7 +61,9 @@ impl<'a> Bench<'a> {
     }
 
     fn entry(&self, spec: &Checked) -> Result<ModelEntry, StudyError> {
-        let entry = self.registry.model_for(&spec.task, Some(&spec.model), &spec.files);
+        let entry = self
+            .registry
+            .model_for(&spec.task, Some(&spec.model), &spec.files);
         Ok(entry.map_err(noisesearch::Error::from)?)
     }
 
@@ -119,4 +131,3 @@ pub fn identity(spec: &Checked) -> Spec {
         ..Spec::default()
     }
 }
-

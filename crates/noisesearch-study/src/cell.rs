@@ -55,7 +55,10 @@ pub fn run(
     let spec = &cell.spec;
     let refused = |error: SpecError| StudyError::Engine(error.into());
     let terms = terms(spec, &maker.opened.panel).map_err(refused)?;
-    let search = spec.search.build(&terms).map_err(|error| refused(error.into()));
+    let search = spec
+        .search
+        .build(&terms)
+        .map_err(|error| refused(error.into()));
     let mut search = search?;
     let rules = Rules {
         budget: spec.budget,
@@ -129,7 +132,12 @@ impl<'a, 'm> Desk<'a, 'm> {
         };
         let Some((again, final_nfe)) = terms.remake(&recipe) else {
             let final_nfe = 0;
-            return Ok(Some(Found { recipe, scores, verdict, final_nfe }));
+            return Ok(Some(Found {
+                recipe,
+                scores,
+                verdict,
+                final_nfe,
+            }));
         };
         let wanted = vec![(again.clone(), View::Final)];
         let fresh = self.maker.fresh(wanted);
@@ -140,7 +148,12 @@ impl<'a, 'm> Desk<'a, 'm> {
             Some(Outcome::Scored(scores)) => (again, scores),
             _ => (recipe, scores),
         };
-        Ok(Some(Found { recipe, scores, verdict, final_nfe }))
+        Ok(Some(Found {
+            recipe,
+            scores,
+            verdict,
+            final_nfe,
+        }))
     }
 
     fn row(&self, plan: &Plan, cell: &Cell, found: Found) -> Answer {
@@ -149,9 +162,11 @@ impl<'a, 'm> Desk<'a, 'm> {
         let setting = &plan.settings[cell.setting];
         let scores = found.scores.values();
         let features = self.maker.known(found.recipe.id(), View::Final);
-        let passes = panel.iter().zip(scores).enumerate().filter_map(|(at, (name, &score))| {
-            Some((name.clone(), engine.passes(at, score)?))
-        });
+        let passes = panel
+            .iter()
+            .zip(scores)
+            .enumerate()
+            .filter_map(|(at, (name, &score))| Some((name.clone(), engine.passes(at, score)?)));
         let row = Row {
             study: plan.name.clone(),
             arm: plan.file.arms[setting.arm].name.clone(),
@@ -177,8 +192,7 @@ impl<'a, 'm> Desk<'a, 'm> {
         let opened = &self.maker.opened;
         let billed = Ledger {
             final_nfe: found.final_nfe,
-            passes: found.verdict.billed.passes
-                + found.final_nfe * opened.engine.passes_per_nfe(),
+            passes: found.verdict.billed.passes + found.final_nfe * opened.engine.passes_per_nfe(),
             ..found.verdict.billed
         };
         Cost {
@@ -196,13 +210,16 @@ impl<'a, 'm> Desk<'a, 'm> {
     fn pool(&self, spec: &Checked) -> BTreeMap<String, Pool> {
         let panel = &self.maker.opened.panel;
         let column = |at: usize| -> Vec<f64> {
-            self.finished.iter().map(|(_, _, scores)| scores.values()[at]).collect()
+            self.finished
+                .iter()
+                .map(|(_, _, scores)| scores.values()[at])
+                .collect()
         };
-        let first = panel.iter().position(|name| Some(name) == spec.verifiers.first());
+        let first = panel
+            .iter()
+            .position(|name| Some(name) == spec.verifiers.first());
         let first = first.map(column).unwrap_or_default();
-        let pool = |(at, name): (usize, &String)| {
-            (name.clone(), Pool::of(&column(at), &first))
-        };
+        let pool = |(at, name): (usize, &String)| (name.clone(), Pool::of(&column(at), &first));
         panel.iter().enumerate().map(pool).collect()
     }
 }
@@ -238,10 +255,18 @@ impl World for Desk<'_, '_> {
 
     fn poll(&mut self) -> Result<Vec<Finished>, StudyError> {
         let jobs = std::mem::take(&mut self.waiting);
-        let wanted: Vec<Wanted> = jobs.iter().map(|job| (job.recipe.clone(), job.view)).collect();
+        let wanted: Vec<Wanted> = jobs
+            .iter()
+            .map(|job| (job.recipe.clone(), job.view))
+            .collect();
         let fresh = self.maker.fresh(wanted);
         let lost = self.maker.make(&fresh)?;
-        let lost = || Lost(lost.clone().unwrap_or_else(|| "it was not scored".to_owned()));
+        let lost = || {
+            Lost(
+                lost.clone()
+                    .unwrap_or_else(|| "it was not scored".to_owned()),
+            )
+        };
         let mut finished = Vec::with_capacity(jobs.len());
         for job in jobs {
             let known: Option<&Known> = self.maker.outcome(&job);
@@ -257,7 +282,8 @@ impl World for Desk<'_, '_> {
 
     fn told(&mut self, news: &News) -> Result<(), StudyError> {
         if let (Outcome::Scored(scores), View::Final) = (news.outcome, news.job.view) {
-            self.finished.push((news.job.id, news.job.recipe.clone(), scores.clone()));
+            self.finished
+                .push((news.job.id, news.job.recipe.clone(), scores.clone()));
         }
         Ok(())
     }

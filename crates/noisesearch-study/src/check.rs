@@ -47,7 +47,9 @@ pub enum CheckError {
         known: String,
     },
     /// A point that is not there.
-    #[error("{whose}: arm `{arm}` has no point {point}; it has {count}, 0 to {last} or -{count} to -1")]
+    #[error(
+        "{whose}: arm `{arm}` has no point {point}; it has {count}, 0 to {last} or -{count} to -1"
+    )]
     Point {
         /// The claim that names it.
         whose: String,
@@ -96,7 +98,10 @@ pub fn check(file: &StudyFile) -> Result<(), CheckError> {
         if arm.name.is_empty() || arm.name.contains('@') {
             return Err(CheckError::ArmName(arm.name.clone()));
         }
-        if file.arms[..index].iter().any(|other| other.name == arm.name) {
+        if file.arms[..index]
+            .iter()
+            .any(|other| other.name == arm.name)
+        {
             return Err(CheckError::TwoArms(arm.name.clone()));
         }
     }
@@ -148,8 +153,14 @@ pub fn place(file: &StudyFile, whose: &str, selector: &str) -> Result<Place, Che
     })?;
     let index = arm(file, whose, name)?;
     let count = file.arms[index].points.len();
-    let from_start = if point < 0 { point.checked_add(count as i64) } else { Some(point) };
-    let found = from_start.and_then(|p| usize::try_from(p).ok()).filter(|&p| p < count);
+    let from_start = if point < 0 {
+        point.checked_add(count as i64)
+    } else {
+        Some(point)
+    };
+    let found = from_start
+        .and_then(|p| usize::try_from(p).ok())
+        .filter(|&p| p < count);
     match found {
         Some(point) => Ok(Place { arm: index, point }),
         None => Err(CheckError::Point {
@@ -187,7 +198,10 @@ fn measure(file: &StudyFile, whose: &str, name: &str) -> Result<(), CheckError> 
 
 /// Every verifier that the file names, optimised or watched.
 pub fn verifiers(file: &StudyFile) -> BTreeSet<&str> {
-    let specs = file.arms.iter().flat_map(|arm| std::iter::once(&arm.spec).chain(&arm.points));
+    let specs = file
+        .arms
+        .iter()
+        .flat_map(|arm| std::iter::once(&arm.spec).chain(&arm.points));
     std::iter::once(&file.base)
         .chain(specs)
         .flat_map(|spec| spec.verifiers.iter().chain(&spec.watch).flatten())

@@ -75,7 +75,9 @@ impl<'a> Gallery<'a> {
         let mut object = prompt.object.clone().unwrap_or_default();
         object.insert("prompt".into(), prompt.text.clone().into());
         if let Some(category) = &prompt.category {
-            object.entry("tag").or_insert_with(|| category.clone().into());
+            object
+                .entry("tag")
+                .or_insert_with(|| category.clone().into());
         }
         object
     }
@@ -101,7 +103,11 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StudyError> {
 fn plain(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for letter in text.chars() {
-        let letter = if letter == '_' || letter == '/' || letter.is_control() { ' ' } else { letter };
+        let letter = if letter == '_' || letter == '/' || letter.is_control() {
+            ' '
+        } else {
+            letter
+        };
         if name.len() + letter.len_utf8() > NAME_BYTES_MAX {
             break;
         }
@@ -124,7 +130,13 @@ mod tests {
         assert_eq!(name, "a red and or blue bowl._000017.png");
         // As T2I-CompBench does it.
         assert_eq!(name.split('_').next().unwrap(), "a red and or blue bowl.");
-        let number = name.split('_').next_back().unwrap().split('.').next().unwrap();
+        let number = name
+            .split('_')
+            .next_back()
+            .unwrap()
+            .split('.')
+            .next()
+            .unwrap();
         assert_eq!(number.parse::<u32>().unwrap(), 17);
         assert_eq!(plain(".."), "unnamed");
         assert!(plain(&"ä".repeat(300)).len() <= NAME_BYTES_MAX);

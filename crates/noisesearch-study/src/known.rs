@@ -192,7 +192,8 @@ impl Store {
 
     fn take(&mut self, context: Context, made: Vec<Known>) {
         for known in made {
-            self.outcomes.insert((context, known.recipe, known.view), known);
+            self.outcomes
+                .insert((context, known.recipe, known.view), known);
         }
     }
 }
@@ -269,7 +270,10 @@ mod tests {
         assert_eq!(store.get(context, made[1].recipe, View::Preview), None);
         assert!(matches!(
             Store::open(&path),
-            Err(StudyError::Disk { source: DiskError::Locked { .. }, .. })
+            Err(StudyError::Disk {
+                source: DiskError::Locked { .. },
+                ..
+            })
         ));
         std::fs::remove_dir_all(path).unwrap();
     }
@@ -302,7 +306,10 @@ mod tests {
         let error = Store::open(&path).err().unwrap();
         assert_eq!(error.kind(), noisesearch::ErrorKind::Damaged);
         let text = error.to_string();
-        assert!(text.contains("damaged at line 2") && text.contains(KNOWN), "{text}");
+        assert!(
+            text.contains("damaged at line 2") && text.contains(KNOWN),
+            "{text}"
+        );
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "it is left as it is");
         std::fs::remove_dir_all(path).unwrap();
     }

@@ -111,7 +111,11 @@ impl<'a> Maker<'a> {
                     recipe: recipe.id(),
                     view,
                     outcome,
-                    features: if view == View::Final { features } else { vec![] },
+                    features: if view == View::Final {
+                        features
+                    } else {
+                        vec![]
+                    },
                     seconds,
                 }),
                 Err(why) => lost = Some(why.0),

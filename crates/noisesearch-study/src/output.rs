@@ -71,6 +71,8 @@ impl<'a> Output<'a> {
         }
         let directory = Directory::new(&self.path);
         directory.replace(RESULTS, &lines).map_err(self.failed())?;
-        directory.replace(TABLE, &table::write(rows)?).map_err(self.failed())
+        directory
+            .replace(TABLE, &table::write(rows)?)
+            .map_err(self.failed())
     }
 }

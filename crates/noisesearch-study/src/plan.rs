@@ -72,7 +72,9 @@ impl Plan {
         let mut tasks = tasks(path, &file)?;
         tasks.truncate(count.unwrap_or(usize::MAX));
         if tasks.is_empty() || seeds == 0 {
-            return Err(form("[tasks]: no task is left to run; count and seeds are 1 or more".into()));
+            return Err(form(
+                "[tasks]: no task is left to run; count and seeds are 1 or more".into(),
+            ));
         }
         let points: usize = file.arms.iter().map(|arm| arm.points.len()).sum();
         let cells = points.saturating_mul(tasks.len());
@@ -83,16 +85,21 @@ impl Plan {
                 cells,
             });
         }
-        let settings = settings(&file, &tasks[0], registry).map_err(|problems| {
-            StudyError::Settings {
+        let settings =
+            settings(&file, &tasks[0], registry).map_err(|problems| StudyError::Settings {
                 path: path.to_owned(),
                 problems,
-            }
-        })?;
-        let stem = path.file_stem().map_or_else(|| "study".into(), |stem| stem.to_string_lossy());
+            })?;
+        let stem = path
+            .file_stem()
+            .map_or_else(|| "study".into(), |stem| stem.to_string_lossy());
         let plan = Self {
             path: path.to_owned(),
-            name: if quick { format!("{stem}-quick") } else { stem.into_owned() },
+            name: if quick {
+                format!("{stem}-quick")
+            } else {
+                stem.into_owned()
+            },
             text,
             file,
             tasks,
@@ -129,7 +136,10 @@ impl Plan {
     /// The cell at a place: points of arms run fastest, then seeds, then tasks.
     pub fn cell(&self, place: usize) -> Result<Cell, SpecError> {
         let (rest, setting) = (place / self.settings.len(), place % self.settings.len());
-        let (task, seed) = (rest / self.seeds as usize, (rest % self.seeds as usize) as u64);
+        let (task, seed) = (
+            rest / self.seeds as usize,
+            (rest % self.seeds as usize) as u64,
+        );
         let spec = &self.settings[setting].spec;
         Ok(Cell {
             place,

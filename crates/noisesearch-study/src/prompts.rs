@@ -195,7 +195,10 @@ mod tests {
         let json = "{\"tag\": \"colour\", \"prompt\": \"a red, \\\"big\\\" cat\", \"n\": 1}\n\
                     {\"prompt\": \"Zwölf Boxkämpfer\", \"category\": \"x\", \"tag\": \"y\"}\n";
         assert_eq!(texts(json_lines(json)), two(some("colour"), some("x")));
-        assert_eq!(json_lines(json).ok().unwrap()[0].object.as_ref().unwrap()["n"], 1);
+        assert_eq!(
+            json_lines(json).ok().unwrap()[0].object.as_ref().unwrap()["n"],
+            1
+        );
     }
 
     #[test]
@@ -204,10 +207,16 @@ mod tests {
         let (line, column, _) = at(lines(&format!("good\n{long}")));
         assert_eq!((line, column), (2, 1));
         let (line, column, problem) = at(csv("prompt,category\na,b\n\"  \",c\n"));
-        assert_eq!((line, column, problem.as_str()), (3, 1, "the prompt is empty"));
+        assert_eq!(
+            (line, column, problem.as_str()),
+            (3, 1, "the prompt is empty")
+        );
         assert_eq!(at(csv("category,prompt\na,b\nc\n")).0, 3);
         let (line, _, problem) = at(csv("text,tag\na,b\n"));
-        assert!(line == 1 && problem.contains("`prompt`, only: text, tag"), "{problem}");
+        assert!(
+            line == 1 && problem.contains("`prompt`, only: text, tag"),
+            "{problem}"
+        );
         let (line, column, _) = at(json_lines("{\"prompt\": \"a\"}\n{\"prompt\": \"a\",}\n"));
         assert_eq!((line, column), (2, 16));
         assert_eq!(at(json_lines("\n\n{\"text\": \"a\"}")).0, 3);

@@ -64,7 +64,11 @@ impl Pool {
             candidates: scores.len() as u64,
             mean: here,
             deviation: (spread / (count - 1.0).max(1.0)).sqrt(),
-            correlation: if varied { shared / (spread * other).sqrt() } else { 0.0 },
+            correlation: if varied {
+                shared / (spread * other).sqrt()
+            } else {
+                0.0
+            },
         }
     }
 }
@@ -99,8 +103,16 @@ mod tests {
         let pool = Pool::of(&scores, &first);
         assert_eq!((pool.candidates, pool.mean), (3, 7.0 / 3.0));
         // n instead of n - 1 would give 1.247.
-        assert!((pool.deviation - 1.5275252316519468).abs() < 1e-12, "{}", pool.deviation);
-        assert!((pool.correlation - 0.4999999999999999).abs() < 1e-12, "{}", pool.correlation);
+        assert!(
+            (pool.deviation - 1.5275252316519468).abs() < 1e-12,
+            "{}",
+            pool.deviation
+        );
+        assert!(
+            (pool.correlation - 0.4999999999999999).abs() < 1e-12,
+            "{}",
+            pool.correlation
+        );
         assert!((Pool::of(&scores, &scores).correlation - 1.0).abs() < 1e-12);
         let one = Pool::of(&[2.5], &[0.0]);
         assert_eq!((one.mean, one.deviation, one.correlation), (2.5, 0.0, 0.0));

@@ -38,7 +38,8 @@ impl Scout {
     /// Goes as far as what is known allows, then says what is wanted; nothing when it is over.
     fn walk(&mut self, maker: &Maker) -> Vec<Wanted> {
         while self.search.stop().is_none() {
-            self.flight.extend(self.search.ask(self.room - self.flight.len()));
+            self.flight
+                .extend(self.search.ask(self.room - self.flight.len()));
             let before = self.told;
             while let Some(known) = self.flight.front().and_then(|job| maker.outcome(job)) {
                 let Some(job) = self.flight.pop_front() else {
@@ -48,7 +49,10 @@ impl Scout {
                 self.told += 1;
             }
             if self.told == before {
-                let lacking = self.flight.iter().filter(|job| maker.outcome(job).is_none());
+                let lacking = self
+                    .flight
+                    .iter()
+                    .filter(|job| maker.outcome(job).is_none());
                 return lacking.map(|job| (job.recipe.clone(), job.view)).collect();
             }
         }
@@ -64,8 +68,14 @@ pub fn walk(
     between: &mut dyn FnMut(u64, &Maker) -> bool,
 ) -> Result<(), StudyError> {
     loop {
-        let wanted: Vec<Wanted> = scouts.iter_mut().flat_map(|scout| scout.walk(maker)).collect();
-        let (told, waiting) = (scouts.iter().map(|scout| scout.told).sum::<u64>(), wanted.len());
+        let wanted: Vec<Wanted> = scouts
+            .iter_mut()
+            .flat_map(|scout| scout.walk(maker))
+            .collect();
+        let (told, waiting) = (
+            scouts.iter().map(|scout| scout.told).sum::<u64>(),
+            wanted.len(),
+        );
         let fresh = maker.fresh(wanted);
         for (batch, done) in fresh.chunks(maker.batch).zip(0..) {
             let share = waiting * (done * maker.batch) / fresh.len();

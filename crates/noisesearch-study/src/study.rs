@@ -98,7 +98,10 @@ pub fn run(
 
 /// Candidates that the cells of a plan will ask for, about.
 fn expected(plan: &Plan) -> f64 {
-    let each = plan.settings.iter().map(|setting| candidates(&setting.spec));
+    let each = plan
+        .settings
+        .iter()
+        .map(|setting| candidates(&setting.spec));
     each.sum::<f64>() * plan.tasks.len() as f64 * plan.seeds as f64
 }
 
@@ -192,11 +195,13 @@ impl Work<'_, '_, '_> {
     /// The cells of some settings on one task.
     fn cells(&self, settings: &[usize], task: usize) -> Result<Vec<Cell>, StudyError> {
         let seeds = self.plan.seeds as usize;
-        let place = |seed| move |&setting: &usize| {
-            (task * seeds + seed) * self.plan.settings.len() + setting
+        let place = |seed| {
+            move |&setting: &usize| (task * seeds + seed) * self.plan.settings.len() + setting
         };
         let places = (0..seeds).flat_map(|seed| settings.iter().map(place(seed)));
-        places.map(|place| self.plan.cell(place).map_err(refused)).collect()
+        places
+            .map(|place| self.plan.cell(place).map_err(refused))
+            .collect()
     }
 
     /// Runs the cells of one turn: one model, task, guidance and solver. Returns whether to go on.
@@ -214,7 +219,9 @@ impl Work<'_, '_, '_> {
         let batch = cells.iter().map(|cell| cell.spec.batch).max().unwrap_or(1);
         let mut maker = Maker::turn(opened, self.store, &first.spec, batch)?;
         let tally = &mut self.tally;
-        scout::walk(&mut scouts, &mut maker, &mut |told, maker| tally.tell(told, maker))?;
+        scout::walk(&mut scouts, &mut maker, &mut |told, maker| {
+            tally.tell(told, maker)
+        })?;
         let told = scouts.iter().map(|scout| scout.told).sum();
         let cancel = tally.control.cancel;
         let cancelled = || cancel.load(Ordering::Relaxed);
@@ -235,7 +242,9 @@ impl Work<'_, '_, '_> {
             tally.control.observer.note(&note);
         }
         tally.made += maker.made;
-        tally.meter.over(cells.iter().map(|cell| candidates(&cell.spec)).sum());
+        tally
+            .meter
+            .over(cells.iter().map(|cell| candidates(&cell.spec)).sum());
         Ok(true)
     }
 }
@@ -256,7 +265,11 @@ fn turns(plan: &Plan) -> Vec<Vec<usize>> {
         if model == models.len() {
             models.push(identity);
         }
-        let key = (model, setting.spec.guidance.to_bits(), setting.spec.solver.name());
+        let key = (
+            model,
+            setting.spec.guidance.to_bits(),
+            setting.spec.solver.name(),
+        );
         match turns.iter_mut().find(|(known, _)| *known == key) {
             Some((_, settings)) => settings.push(place),
             None => turns.push((key, vec![place])),

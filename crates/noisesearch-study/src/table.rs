@@ -9,7 +9,7 @@
 use crate::error::StudyError;
 use crate::row::{Pool, Row};
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{ByteArray, ByteArrayType, BoolType, DoubleType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
@@ -52,7 +52,10 @@ fn columns(rows: &[Row]) -> Vec<(String, Column)> {
         ("search_nfe", integer(|row| row.cost.search_nfe)),
         ("final_nfe", integer(|row| row.cost.final_nfe)),
         ("paper_nfe", integer(|row| row.cost.paper_nfe)),
-        ("total_nfe", integer(|row| row.cost.search_nfe + row.cost.final_nfe)),
+        (
+            "total_nfe",
+            integer(|row| row.cost.search_nfe + row.cost.final_nfe),
+        ),
         ("passes", integer(|row| row.cost.passes)),
         ("gflop", number(|row| row.cost.gflop)),
         ("seconds", number(|row| Some(row.cost.seconds))),
@@ -71,7 +74,10 @@ fn judged(rows: &[Row]) -> Vec<(String, Column)> {
     for &name in &names {
         let score = rows.iter().map(|row| row.scores.get(name).copied());
         columns.push((format!("score:{name}"), Column::Number(score.collect())));
-        let pass: Vec<_> = rows.iter().map(|row| row.passes.get(name).copied()).collect();
+        let pass: Vec<_> = rows
+            .iter()
+            .map(|row| row.passes.get(name).copied())
+            .collect();
         if pass.iter().any(Option::is_some) {
             columns.push((format!("pass:{name}"), Column::Bool(pass)));
         }
@@ -82,14 +88,19 @@ fn judged(rows: &[Row]) -> Vec<(String, Column)> {
         ];
         for (what, of) in of {
             let pool = rows.iter().map(|row| row.pool.get(name).map(of));
-            columns.push((format!("pool_{what}:{name}"), Column::Number(pool.collect())));
+            columns.push((
+                format!("pool_{what}:{name}"),
+                Column::Number(pool.collect()),
+            ));
         }
     }
     columns
 }
 
 fn encode(columns: &[(String, Column)]) -> Result<Vec<u8>> {
-    let fields = columns.iter().map(|(name, column)| Ok(Arc::new(column.field(name)?)));
+    let fields = columns
+        .iter()
+        .map(|(name, column)| Ok(Arc::new(column.field(name)?)));
     let schema = Type::group_type_builder("study").with_fields(fields.collect::<Result<_>>()?);
     let schema = Arc::new(schema.build()?);
     let properties = Arc::new(WriterProperties::builder().build());
@@ -120,11 +131,17 @@ impl Column {
 
     fn write(&self, mut writer: SerializedColumnWriter) -> Result<()> {
         fn levels<T>(values: &[Option<T>]) -> Vec<i16> {
-            values.iter().map(|value| i16::from(value.is_some())).collect()
+            values
+                .iter()
+                .map(|value| i16::from(value.is_some()))
+                .collect()
         }
         match self {
             Self::Text(values) => {
-                let there = values.iter().flatten().map(|text| ByteArray::from(text.as_str()));
+                let there = values
+                    .iter()
+                    .flatten()
+                    .map(|text| ByteArray::from(text.as_str()));
                 let there: Vec<_> = there.collect();
                 let writer = writer.typed::<ByteArrayType>();
                 writer.write_batch(&there, Some(&levels(values)), None)?;
