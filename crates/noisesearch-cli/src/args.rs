@@ -51,6 +51,8 @@ pub enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
     },
+    /// Compare searches, verifiers and models at equal cost, as a file says
+    Study(Study),
     /// List the models and their defaults
     Models,
     /// List the verifiers
@@ -62,6 +64,26 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// `study`.
+#[derive(Debug, Args)]
+pub struct Study {
+    /// Files of studies, or directories of them
+    #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub studies: Vec<PathBuf>,
+    /// Where known outcomes lie and every study has its directory
+    #[arg(long, value_name = "DIR", default_value = "runs/studies", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The small sizes that a file has for a quick look
+    #[arg(long)]
+    pub quick: bool,
+    /// Write the answers as images, too, in the layouts of GenEval and T2I-CompBench
+    #[arg(long)]
+    pub images: bool,
+    /// Print one JSON object on stdout and nothing else
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `generate`.

@@ -6,6 +6,7 @@ mod models;
 mod report;
 mod resume;
 mod searches;
+mod study;
 mod verifiers;
 mod verify;
 
@@ -22,6 +23,7 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Resume { run, json } => resume::run(&run, json),
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),
+        Command::Study(args) => study::run(&args),
         Command::Models => models::run(),
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),

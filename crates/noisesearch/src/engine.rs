@@ -6,6 +6,7 @@
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::identity;
 use crate::limits::CACHE_BYTES_MAX;
 use crate::meter::Meter;
 use crate::picture::Picture;
@@ -14,10 +15,11 @@ use crate::spec::Checked;
 use candle_core::{Device, Tensor};
 use noisesearch_core::drive::Lost;
 use noisesearch_core::job::{Outcome, Scores, View};
+use noisesearch_core::journal::Fingerprint;
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
 use noisesearch_core::recipe::{Move, Recipe, RecipeId};
-use noisesearch_models::denoiser::{Conditioning, Decoder, Denoiser};
+use noisesearch_models::denoiser::{Conditioner, Conditioning, Decoder, Denoiser};
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::replay::{Evaluation, Row, Sampler};
 use noisesearch_models::schedule::Schedule;
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 
 /// A model, verifiers and a task: makes and scores recipes.
 pub struct Engine {
+    conditioner: Box<dyn Conditioner>,
     denoiser: Meter,
     decoder: Box<dyn Decoder>,
     path: NoisePath,
@@ -69,13 +72,22 @@ type Early = Vec<Option<(f32, Vec<f32>)>>;
 impl Engine {
     /// Opens the model and the verifiers of a spec and encodes its task.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
+        Self::open_with(registry, spec, &spec.scored())
+    }
+
+    /// The same with other verifiers than those of the spec, in this order.
+    pub fn open_with(
+        registry: &Registry,
+        spec: &Checked,
+        verifiers: &[String],
+    ) -> Result<Self, Error> {
         let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
         let model = (entry.open)()?;
         let cond = model.conditioner.encode(&spec.task, spec.guidance)?;
         let open = |name: &String| -> Result<Box<dyn Verifier>, Error> {
             Ok((registry.verifier_for(&entry, name, &spec.files)?.open)()?)
         };
-        let verifiers: Vec<_> = spec.scored().iter().map(open).collect::<Result<_, _>>()?;
+        let verifiers: Vec<_> = verifiers.iter().map(open).collect::<Result<_, _>>()?;
         let mut early: Vec<Level> = Vec::new();
         for level in verifiers
             .iter()
@@ -86,6 +98,7 @@ impl Engine {
             }
         }
         Ok(Self {
+            conditioner: model.conditioner,
             denoiser: Meter::new(model.denoiser),
             decoder: model.decoder,
             path: model.path,
@@ -102,9 +115,28 @@ impl Engine {
         })
     }
 
+    /// Turns to the task, guidance and solver of another spec for the same model, without opening
+    /// it again.
+    ///
+    /// # Errors
+    /// [`Error::Task`] when the model cannot be asked this; then it is as it was.
+    pub fn turn(&mut self, spec: &Checked) -> Result<(), Error> {
+        self.cond = self.conditioner.encode(&spec.task, spec.guidance)?;
+        self.task = spec.task.clone();
+        (self.solver, self.batch) = (spec.solver, spec.batch);
+        self.cache = Cache::new(CACHE_BYTES_MAX);
+        Ok(())
+    }
+
     /// BLAKE3 of the model's weights in hexadecimal.
     pub fn weights(&self) -> &str {
         &self.weights
+    }
+
+    /// Everything that decides what a recipe gives when it is made for `spec`, to which the engine
+    /// has turned: neither search, objective, budget nor seed.
+    pub fn context(&self, spec: &Checked) -> Result<Fingerprint, serde_json::Error> {
+        identity::of_outcome(spec, self)
     }
 
     /// Who judges, in the order of scores.

@@ -16,6 +16,7 @@ mod gallery;
 pub mod goal;
 mod grid;
 mod html;
+mod identity;
 mod judges;
 pub mod known;
 mod lab;

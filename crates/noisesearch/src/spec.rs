@@ -176,6 +176,16 @@ impl Spec {
 
     /// Fills every hole and checks everything that can be known without opening the model.
     pub fn check(self, registry: &Registry) -> Result<Checked, SpecError> {
+        self.check_among(registry, &[])
+    }
+
+    /// The same for one spec of several that share their paths: `elsewhere` are verifiers that
+    /// another of them may use.
+    pub fn check_among(
+        self,
+        registry: &Registry,
+        elsewhere: &[String],
+    ) -> Result<Checked, SpecError> {
         let task = match (self.prompt, self.class) {
             (Some(prompt), None) => Task::Prompt(prompt),
             (None, Some(class)) => Task::Class(class),
@@ -212,7 +222,7 @@ impl Spec {
             objective: self.objective,
         };
         let judges = Judges::check(registry, &model, &files, asked)?;
-        files.check_names(&model.name, &judges.scored())?;
+        files.check_names(&model.name, &[&judges.scored(), elsewhere].concat())?;
         if let Some(target) = &self.until {
             target.resolve(&judges.scored())?;
         }
@@ -387,6 +397,20 @@ impl Resolved {
 }
 
 impl Checked {
+    /// The same spec with another prompt or class and another seed.
+    pub fn with(&self, subject: String, seed: u64) -> Result<Self, SpecError> {
+        let task = match self.task {
+            Task::Prompt(_) => Task::Prompt(subject),
+            Task::Class(_) => Task::Class(subject),
+        };
+        let seed = within("seed", seed, 0, i64::MAX as u64)?;
+        Ok(Self(Resolved {
+            task,
+            seed,
+            ..self.0.clone()
+        }))
+    }
+
     /// This spec as a [`Spec`] without holes.
     pub fn to_spec(&self) -> Spec {
         let (prompt, class) = match self.task.clone() {
