@@ -1,6 +1,7 @@
 //! How the program ends: exit codes, and errors as a person reads them.
 
 use crate::outcome;
+use noisesearch::measure::MeasureError;
 use noisesearch::rundir::SPEC;
 use noisesearch::spec::SpecError;
 use noisesearch::{Error, ErrorKind};
@@ -125,7 +126,8 @@ fn kind(error: &anyhow::Error) -> Exit {
     if error.is::<Usage>() || error.is::<SpecError>() {
         return Exit::Usage;
     }
-    match error.downcast_ref::<Error>().map(Error::kind) {
+    let kind = error.downcast_ref::<Error>().map(Error::kind);
+    match kind.or_else(|| error.downcast_ref().map(MeasureError::kind)) {
         Some(ErrorKind::Usage) => Exit::Usage,
         Some(ErrorKind::Resumable) => Exit::Stopped,
         Some(ErrorKind::Damaged) => Exit::Damaged,
