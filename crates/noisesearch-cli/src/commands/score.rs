@@ -27,19 +27,17 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<Exit> {
     let names = &args.verifiers;
     let verifiers = measure::open(&Registry::builtin(), names, &files)?;
     let mut out = io::stdout().lock();
-    if !args.json {
-        let heads: String = names.iter().map(|name| cell(name, name)).collect();
-        writeln!(out, "{heads}  picture")?;
-    }
     // A reader that has gone ends the work; what it was is said then.
-    let mut gone = None;
+    let mut written = Ok(());
+    let mut head = Some(heads(names)).filter(|_| !args.json);
     let mut told = |scored: &Scored| {
-        if !args.json && gone.is_none() {
-            gone = writeln!(out, "{}", line(names, scored)).err();
+        if !args.json && written.is_ok() {
+            let head = head.take().unwrap_or_default();
+            written = writeln!(out, "{head}{}", line(names, scored));
         }
     };
     let scored = measure::score(&verifiers, &listing.files, &tasks, &mut told)?;
-    gone.map_or(Ok(()), Err)?;
+    written?;
     for note in verifiers.iter().flat_map(|verifier| verifier.notes()) {
         say(&format!("note: {note}"));
     }
@@ -65,6 +63,11 @@ pub fn left_out(others: usize) {
 fn cell(head: &str, text: &str) -> String {
     let width = head.chars().count().max(9) + 1;
     format!("{text:>width$}")
+}
+
+fn heads(names: &[String]) -> String {
+    let heads: String = names.iter().map(|name| cell(name, name)).collect();
+    format!("{heads}  picture\n")
 }
 
 fn line(names: &[String], scored: &Scored) -> String {

@@ -122,7 +122,8 @@ pub enum MeasureError {
     /// A network that is not here.
     #[error(
         "the features of {name} need its network; give --weights {name}=FILE, made by\n  \
-         python scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER"
+         python scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER\n\
+         pictures of the lab's glyphs are described with --features glyphs"
     )]
     NoNetwork {
         /// The describer.

@@ -3,6 +3,7 @@
 use super::MeasureError;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::picture::{Picture, Text};
+use crate::rundir::{GRID, SPEC};
 use candle_core::Tensor;
 use std::fs::{self, File};
 use std::io::Read;
@@ -48,11 +49,14 @@ pub fn list(paths: &[PathBuf]) -> Result<Listing, MeasureError> {
 
 fn add_folder(listing: &mut Listing, folder: &Path) -> Result<(), MeasureError> {
     let (mut files, mut others) = (Vec::new(), 0);
+    let run = folder.join(SPEC).exists();
     let entries = fs::read_dir(folder).map_err(|source| unreadable(folder, source))?;
     for entry in entries {
         let path = entry.map_err(|source| unreadable(folder, source))?.path();
         let ending = path.extension().map(|e| e.to_ascii_lowercase());
         match ending.as_deref().and_then(|e| e.to_str()) {
+            // The grid of a run shows its pictures together.
+            Some("png") if run && path.ends_with(GRID) => {}
             Some("png") => files.push(path),
             Some(other) => others += usize::from(OTHERS.contains(&other)),
             None => {}
