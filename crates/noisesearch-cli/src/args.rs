@@ -2,6 +2,7 @@
 
 use crate::exit::Usage;
 use crate::files_args::FilesArgs;
+use crate::measure_args::{FidArgs, ScoreArgs};
 use crate::search_args::SearchArgs;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -53,6 +54,10 @@ pub enum Command {
     },
     /// Compare searches, verifiers and models at equal cost, as a file says
     Study(Study),
+    /// Ask verifiers about pictures that are there
+    Score(ScoreArgs),
+    /// Measure a set of pictures against another: FID, inception score, precision, recall
+    Fid(FidArgs),
     /// List the models and their defaults
     Models,
     /// List the verifiers

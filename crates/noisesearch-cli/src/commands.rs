@@ -1,10 +1,12 @@
 //! One command a file.
 
 mod completions;
+mod fid;
 mod generate;
 mod models;
 mod report;
 mod resume;
+mod score;
 mod searches;
 mod study;
 mod verifiers;
@@ -24,6 +26,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),
         Command::Study(args) => study::run(&args),
+        Command::Score(args) => score::run(args),
+        Command::Fid(args) => fid::run(&args),
         Command::Models => models::run(),
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),

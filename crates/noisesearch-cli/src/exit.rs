@@ -1,6 +1,7 @@
 //! How the program ends: exit codes, and errors as a person reads them.
 
 use crate::outcome;
+use noisesearch::measure::MeasureError;
 use noisesearch::rundir::SPEC;
 use noisesearch::spec::SpecError;
 use noisesearch::{Error, ErrorKind};
@@ -131,7 +132,8 @@ fn kind(error: &anyhow::Error) -> Exit {
         return Exit::Usage;
     }
     let study = error.downcast_ref::<StudyError>().map(StudyError::kind);
-    match study.or(error.downcast_ref::<Error>().map(Error::kind)) {
+    let kind = study.or(error.downcast_ref::<Error>().map(Error::kind));
+    match kind.or_else(|| error.downcast_ref().map(MeasureError::kind)) {
         Some(ErrorKind::Usage) => Exit::Usage,
         Some(ErrorKind::Resumable) => Exit::Stopped,
         Some(ErrorKind::Damaged) => Exit::Damaged,

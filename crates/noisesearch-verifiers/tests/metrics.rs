@@ -73,7 +73,7 @@ fn frechet_golden() {
         let got = Frechet::of_features(&real, &generated).unwrap().value;
         println!("{}: {got} for {}", case["name"], case["frechet"]);
         for want in case["frechet"].as_array().unwrap() {
-            // Seen to fail: a covariance over n (3e-3 off), roots of rounding counted.
+            // Seen to fail: a covariance over n (1.5e-3 off).
             close(got, want, 1e-6);
         }
     }

@@ -22,6 +22,7 @@ pub mod known;
 mod lab;
 mod library;
 pub mod limits;
+pub mod measure;
 pub mod memory;
 mod meter;
 pub mod observe;
@@ -38,6 +39,7 @@ pub mod summary;
 mod verify;
 
 pub use error::{Error, ErrorKind};
+pub use noisesearch_models::task;
 pub use noisesearch_verifiers::picture;
 pub use report::report;
 pub use run::{resume, run};

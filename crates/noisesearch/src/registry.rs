@@ -248,14 +248,28 @@ impl Registry {
         name: &str,
         files: &Files,
     ) -> Result<VerifierEntry, SpecError> {
-        let mut judges = self.verifiers.iter().filter(|e| e.judges.judges(model));
-        if let Some(entry) = judges.clone().find(|entry| entry.name == name) {
+        self.verifier_among(|entry| entry.judges.judges(model), name, files)
+    }
+
+    /// The verifier of this name, whoever made the pictures.
+    pub fn verifier_named(&self, name: &str, files: &Files) -> Result<VerifierEntry, SpecError> {
+        self.verifier_among(|_| true, name, files)
+    }
+
+    fn verifier_among(
+        &self,
+        among: impl Fn(&VerifierEntry) -> bool,
+        name: &str,
+        files: &Files,
+    ) -> Result<VerifierEntry, SpecError> {
+        let judges = || self.verifiers.iter().filter(|entry| among(entry));
+        if let Some(entry) = judges().find(|entry| entry.name == name) {
             return Ok(crate::judges::placed(self, entry, files));
         }
         if let Some(entry) = crate::judges::command(name) {
             return Ok(entry);
         }
-        let known: Vec<&str> = judges.by_ref().map(|entry| entry.name.as_str()).collect();
+        let known: Vec<&str> = judges().map(|entry| entry.name.as_str()).collect();
         Err(SpecError::Unknown {
             what: "verifier",
             name: name.chars().take(80).collect(),

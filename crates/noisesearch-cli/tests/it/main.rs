@@ -1,9 +1,11 @@
 //! The real binary, as a user runs it.
 
 mod bad_input;
+mod bad_pictures;
 mod cli;
 mod common;
 mod crash;
 mod disk_models;
 mod families;
 mod folders;
+mod measure;

@@ -52,11 +52,8 @@ impl Fid {
         place: &Place,
     ) -> std::result::Result<Self, FidError> {
         let weights = format!("{} {} {dimensions}", network.hash(), statistics.hash());
-        let mut take = |name: &str, shape: &[usize]| {
-            let values = statistics.take_vec(name, shape)?;
-            Ok::<_, WeightsError>(values.into_iter().map(f64::from).collect::<Vec<_>>())
-        };
-        let (mean, covariance) = (take("mu", &[FEATURES])?, take("sigma", &[FEATURES; 2])?);
+        let mean = statistics.take_f64("mu", &[FEATURES])?;
+        let covariance = statistics.take_f64("sigma", &[FEATURES; 2])?;
         statistics.finish()?;
         let statistics = Gaussian::new(mean, covariance, None)?;
         let inception = Inception::load(Source::new(&mut network, place))?;

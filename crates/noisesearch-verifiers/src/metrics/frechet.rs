@@ -183,9 +183,13 @@ impl Frechet {
         let pairs = a.mean.iter().zip(&b.mean);
         let apart: f64 = pairs.map(|(a, b)| (a - b) * (a - b)).sum();
         let shared = trace_of_root(a, b)?;
+        let value = apart + a.trace() + b.trace() - 2.0 * shared;
+        if !value.is_finite() {
+            return Err(MetricError::NonFiniteStatistics);
+        }
         let n = [a.n, b.n];
         Ok(Self {
-            value: (apart + a.trace() + b.trace() - 2.0 * shared).max(0.0),
+            value: value.max(0.0),
             n,
             caution: caution(n.into_iter().flatten().min(), a.dim()),
         })

@@ -74,8 +74,8 @@ pub enum MetricError {
         /// Values of the covariance.
         covariance: usize,
     },
-    /// A mean or covariance with NaN or infinity.
-    #[error("the statistics hold a value that is not finite")]
+    /// A mean or covariance with NaN or infinity, or so large that squares are.
+    #[error("the statistics hold a value that is not finite, or too large to be squared")]
     NonFiniteStatistics,
     /// No samples have it.
     #[error("the covariance is not one: it has a negative eigenvalue")]
