@@ -8,6 +8,7 @@
 //! ```
 
 mod desk;
+pub mod first_order;
 pub mod paths;
 pub mod random;
 mod spec;
