@@ -7,6 +7,7 @@ pub mod classifier;
 pub mod judge;
 pub mod oracle;
 pub mod self_supervised;
+mod slope;
 
 use candle_core::Result;
 use noisesearch_models::lab::GLYPHS;
