@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 const ZERO_ORDER: &str = "zero-order";
 const PATHS: &str = "paths";
+const FIRST_ORDER: &str = "first-order";
 const METHOD: &str = "method";
 
 /// A search and its settings.
@@ -52,6 +53,15 @@ pub struct SearchArgs {
     /// Solver steps of a backward leg
     #[arg(long, value_name = "N", help_heading = "With --search paths")]
     pub leg_steps: Option<u16>,
+    /// Noises that climb side by side
+    #[arg(long, value_name = "N", help_heading = "With --search first-order")]
+    pub pivots: Option<u32>,
+    /// Length of the first step, as a share of the noise's norm
+    #[arg(long, value_name = "SHARE", help_heading = "With --search first-order")]
+    pub rate: Option<f64>,
+    /// Verifier whose gradient is followed [default: the first that is optimised]
+    #[arg(long, value_name = "NAME", help_heading = "With --search first-order")]
+    pub follow: Option<String>,
 }
 
 impl SearchArgs {
@@ -76,7 +86,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 11] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 14] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -89,6 +99,9 @@ impl SearchArgs {
             (PATHS, "backward", self.backward.map(Value::from)),
             (PATHS, "first-steps", integer(self.first_steps)),
             (PATHS, "leg-steps", integer(self.leg_steps)),
+            (FIRST_ORDER, "pivots", integer(self.pivots)),
+            (FIRST_ORDER, "rate", self.rate.map(Value::from)),
+            (FIRST_ORDER, "follow", self.follow.clone().map(Value::from)),
         ]
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::gradient;
 use crate::limits::CACHE_BYTES_MAX;
 use crate::meter::Meter;
 use crate::picture::Picture;
@@ -16,8 +17,9 @@ use noisesearch_core::drive::Lost;
 use noisesearch_core::job::{Outcome, Scores, View};
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
-use noisesearch_core::recipe::{Move, Recipe, RecipeId};
+use noisesearch_core::recipe::{Move, Recipe, RecipeId, VerifierName};
 use noisesearch_models::denoiser::{Conditioning, Decoder, Denoiser};
+use noisesearch_models::gradient::Slope;
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::replay::{Evaluation, Row, Sampler};
 use noisesearch_models::schedule::Schedule;
@@ -67,7 +69,8 @@ struct Sample {
 type Early = Vec<Option<(f32, Vec<f32>)>>;
 
 impl Engine {
-    /// Opens the model and the verifiers of a spec and encodes its task.
+    /// Opens the model and the verifiers of a spec and encodes its task. Refuses a search that
+    /// follows a gradient where there is none.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
         let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
         let model = (entry.open)()?;
@@ -76,6 +79,9 @@ impl Engine {
             Ok((registry.verifier_for(&entry, name, &spec.files)?.open)()?)
         };
         let verifiers: Vec<_> = spec.scored().iter().map(open).collect::<Result<_, _>>()?;
+        if let Some(name) = spec.search.followed() {
+            gradient::check(registry, &entry, &model, &verifiers, name)?;
+        }
         let mut early: Vec<Level> = Vec::new();
         for level in verifiers
             .iter()
@@ -207,6 +213,7 @@ impl Engine {
             solver: self.solver,
             schedule: self.schedule,
             batch: self.batch,
+            slope: Some(self),
         }
     }
 
@@ -311,6 +318,19 @@ impl Engine {
     }
 }
 
+impl Slope for Engine {
+    fn slope(&self, name: VerifierName, x0: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let mut verifiers = self.verifiers.iter();
+        let verifier = verifiers.find(|verifier| verifier.id().name == name.as_str());
+        let score = verifier.and_then(|verifier| verifier.gradient());
+        let (Some(score), Some(decoder)) = (score, self.decoder.gradient()) else {
+            return Ok(None);
+        };
+        let slope = score.slope(&self.task, &self.decoder.decode(x0)?)?;
+        decoder.vjp(x0, &slope).map(Some)
+    }
+}
+
 fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
     // A person is told what happened, not through which functions.
     let source = match source {
@@ -356,11 +376,16 @@ fn note(early: &mut Early, levels: &[Level], seen: &Evaluation) {
     }
 }
 
-/// How many moves a recipe shares with its siblings, which differ in the last move that draws a
-/// noise: everything before it.
+/// How many moves a recipe shares with its siblings: everything before the last move that draws a
+/// noise, in which they differ, or up to the last ascent, on which the next step builds.
 fn stem(recipe: &Recipe) -> usize {
-    let draws = |step: &Move| !matches!(step, Move::Denoise { .. });
-    recipe.moves.iter().rposition(draws).unwrap_or(0)
+    let shared = |(index, step): (usize, &Move)| match step {
+        Move::Denoise { .. } => None,
+        Move::Ascend { .. } => Some(index + 1),
+        Move::Nudge { .. } | Move::Renoise { .. } | Move::Diffuse { .. } => Some(index),
+    };
+    let mut moves = recipe.moves.iter().enumerate().rev();
+    moves.find_map(shared).unwrap_or(0)
 }
 
 /// The recipe's first `moves` moves.

@@ -14,6 +14,7 @@ pub mod files;
 mod font;
 mod gallery;
 pub mod goal;
+mod gradient;
 mod grid;
 mod html;
 mod judges;

@@ -219,6 +219,7 @@ impl Spec {
         let batch = within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?;
         // A guided evaluation is two passes.
         files.rows = if guidance == 1.0 { batch } else { 2 * batch };
+        let search = crate::gradient::follow(self.search.check()?, &judges.verifiers)?;
         let mut resolved = Resolved {
             task,
             model: model.name.clone(),
@@ -237,7 +238,7 @@ impl Spec {
             batch,
             count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
             files,
-            search: self.search.check()?,
+            search,
         };
         let terms = resolved.terms()?;
         resolved.search = resolved.search.resolve(&terms)?;
