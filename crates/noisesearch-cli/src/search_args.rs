@@ -5,19 +5,20 @@ use crate::exit::Usage;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use noisesearch::spec::SearchTable;
+use noisesearch::spec::{AUTO, SearchTable};
 use noisesearch_core::search::SearchSpec;
 use toml::{Table, Value};
 
 const ZERO_ORDER: &str = "zero-order";
 const PATHS: &str = "paths";
 const FIRST_ORDER: &str = "first-order";
+const HALVING: &str = "halving";
 const METHOD: &str = "method";
 
 /// A search and its settings.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// How to search; see `noisesearch searches`
+    /// How to search; see `noisesearch searches`; auto measures first, see `noisesearch advise`
     #[arg(long, value_name = "NAME", value_parser = names())]
     pub search: Option<String>,
     /// Neighbours a round
@@ -62,6 +63,20 @@ pub struct SearchArgs {
     /// Verifier whose gradient is followed [default: the first that is optimised]
     #[arg(long, value_name = "NAME", help_heading = "With --search first-order")]
     pub follow: Option<String>,
+    /// Noises to begin with [default: as many as the budget pays for]
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub starts: Option<u32>,
+    /// Noise levels where predictions are judged, such as 0.75,0.5
+    #[arg(
+        long,
+        value_name = "LEVELS",
+        value_delimiter = ',',
+        help_heading = "With --search halving"
+    )]
+    pub rungs: Option<Vec<f64>>,
+    /// One in this many survives a rung
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub factor: Option<u32>,
 }
 
 impl SearchArgs {
@@ -86,7 +101,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 14] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 17] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -102,6 +117,9 @@ impl SearchArgs {
             (FIRST_ORDER, "pivots", integer(self.pivots)),
             (FIRST_ORDER, "rate", self.rate.map(Value::from)),
             (FIRST_ORDER, "follow", self.follow.clone().map(Value::from)),
+            (HALVING, "starts", integer(self.starts)),
+            (HALVING, "rungs", self.rungs.clone().map(Value::from)),
+            (HALVING, "factor", integer(self.factor)),
         ]
     }
 }
@@ -111,5 +129,6 @@ fn integer(number: Option<impl Into<i64>>) -> Option<Value> {
 }
 
 fn names() -> PossibleValuesParser {
-    SearchSpec::all().map(|spec| spec.name()).into()
+    let names = SearchSpec::all().map(|spec| spec.name());
+    names.into_iter().chain([AUTO]).collect::<Vec<_>>().into()
 }

@@ -9,6 +9,7 @@
 
 mod desk;
 pub mod first_order;
+pub mod halving;
 pub mod paths;
 pub mod random;
 mod spec;

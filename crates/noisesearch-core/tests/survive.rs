@@ -36,7 +36,7 @@ fn setup(search: SearchSpec, budget: Budget) -> Setup {
 }
 
 /// Every algorithm with its defaults.
-fn searches() -> [SearchSpec; 4] {
+fn searches() -> [SearchSpec; 5] {
     SearchSpec::all().map(|search| search.following("score".parse().unwrap()))
 }
 

@@ -376,16 +376,19 @@ fn note(early: &mut Early, levels: &[Level], seen: &Evaluation) {
     }
 }
 
-/// How many moves a recipe shares with its siblings: everything before the last move that draws a
-/// noise, in which they differ, or up to the last ascent, on which the next step builds.
+/// How many moves a recipe may share with others: up to the end of its last solve but one, which a
+/// preview or a sibling has made, or else up to its last noise, an ascent included.
 fn stem(recipe: &Recipe) -> usize {
-    let shared = |(index, step): (usize, &Move)| match step {
-        Move::Denoise { .. } => None,
-        Move::Ascend { .. } => Some(index + 1),
-        Move::Nudge { .. } | Move::Renoise { .. } | Move::Diffuse { .. } => Some(index),
-    };
-    let mut moves = recipe.moves.iter().enumerate().rev();
-    moves.find_map(shared).unwrap_or(0)
+    let solves = |step: &Move| matches!(step, Move::Denoise { .. } | Move::Diffuse { .. });
+    let moves = recipe
+        .moves
+        .split_last()
+        .map_or(&[][..], |(_, before)| before);
+    match moves.iter().rposition(solves) {
+        Some(last) => last + 1,
+        None if matches!(moves.last(), Some(Move::Ascend { .. })) => moves.len(),
+        None => moves.len().saturating_sub(1),
+    }
 }
 
 /// The recipe's first `moves` moves.

@@ -5,6 +5,7 @@
 //! Spec -> check -> Checked -> run -> runs/<utc>-<name>-<hash8>/ -> resume, verify, report
 //! ```
 
+pub mod advise;
 mod cache;
 mod chart;
 pub mod disk;

@@ -13,14 +13,14 @@ use noisesearch_core::ledger::NfeRule;
 use noisesearch_core::objective::Objective;
 use noisesearch_core::search::{SearchSpec, Terms};
 use noisesearch_models::solver::Solver;
-use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
 pub use crate::spec_error::SpecError;
-pub use crate::spec_search::SearchTable;
+pub use crate::spec_search::{AUTO, SearchTable};
+pub use noisesearch_models::task::Task;
 
 /// What was asked for, with holes. The TOML form is this struct, `[search]` last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,6 +131,25 @@ impl Spec {
             return Err(SpecError::TooLarge(text.len()));
         }
         toml::from_str(text).map_err(|error| SpecError::Toml(excerpt(&error.to_string())))
+    }
+
+    /// This spec asked of nothing yet.
+    pub fn without_task(self) -> Self {
+        let (prompt, class) = (None, None);
+        Self {
+            prompt,
+            class,
+            ..self
+        }
+    }
+
+    /// This spec with nothing said about how to search.
+    pub fn without_search(self) -> Self {
+        Self {
+            search: SearchTable::default(),
+            search_steps: None,
+            ..self
+        }
     }
 
     /// This spec with its holes filled from `base`. A task given here replaces `base`'s.

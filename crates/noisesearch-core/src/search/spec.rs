@@ -1,6 +1,6 @@
 //! Which algorithm, with which settings: what a user writes and a run records.
 
-use super::{Search, SearchError, Terms, first_order, paths, random, zero_order};
+use super::{Search, SearchError, Terms, first_order, halving, paths, random, zero_order};
 use crate::recipe::VerifierName;
 use serde::{Deserialize, Serialize};
 
@@ -16,16 +16,19 @@ pub enum SearchSpec {
     Paths(paths::Spec),
     /// Hill climbing along the gradient of a verifier's score.
     FirstOrder(first_order::Spec),
+    /// Many noises, dropped early by their predictions.
+    Halving(halving::Spec),
 }
 
 impl SearchSpec {
     /// Every algorithm with its defaults, the simplest first.
-    pub fn all() -> [Self; 4] {
+    pub fn all() -> [Self; 5] {
         [
             Self::Random(random::Spec::default()),
             Self::ZeroOrder(zero_order::Spec::default()),
             Self::Paths(paths::Spec::default()),
             Self::FirstOrder(first_order::Spec::default()),
+            Self::Halving(halving::Spec::default()),
         ]
     }
 
@@ -34,13 +37,14 @@ impl SearchSpec {
         Self::all().into_iter().find(|spec| spec.name() == name)
     }
 
-    /// What the algorithm is called: `random`, `zero-order`, `paths` or `first-order`.
+    /// What the algorithm is called: `random`, `zero-order`, `paths`, `first-order` or `halving`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Random(_) => "random",
             Self::ZeroOrder(_) => "zero-order",
             Self::Paths(_) => "paths",
             Self::FirstOrder(_) => "first-order",
+            Self::Halving(_) => "halving",
         }
     }
 
@@ -49,6 +53,7 @@ impl SearchSpec {
         match self {
             Self::Random(_) => "best of n independent noises",
             Self::ZeroOrder(_) => "climb from noise to neighbouring noise, keeping each best",
+            Self::Halving(_) => "begin with many noises, drop most by their early predictions",
             Self::Paths(_) => "renoise and denoise several paths, keeping the best predictions",
             Self::FirstOrder(_) => "climb along the gradient of a differentiable verifier's score",
         }
@@ -58,6 +63,7 @@ impl SearchSpec {
     pub fn resolve(&self, terms: &Terms) -> Result<Self, SearchError> {
         Ok(match self {
             Self::Paths(spec) => Self::Paths(spec.resolve(terms)?),
+            Self::Halving(spec) => Self::Halving(spec.resolve(terms)?),
             other => other.clone(),
         })
     }
@@ -89,6 +95,7 @@ impl SearchSpec {
             Self::ZeroOrder(spec) => Box::new(zero_order::ZeroOrder::new(terms, spec)?),
             Self::Paths(spec) => Box::new(paths::Paths::new(terms, spec)?),
             Self::FirstOrder(spec) => Box::new(first_order::FirstOrder::new(terms, spec)?),
+            Self::Halving(spec) => Box::new(halving::Halving::new(terms, spec)?),
         })
     }
 }

@@ -1,0 +1,68 @@
+//! What a cell gave: one row of `results.jsonl`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The answer of one cell and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Stem of the study's file.
+    pub study: String,
+    /// Name of the arm.
+    pub arm: String,
+    /// The point's place in its arm, from 0.
+    pub point: usize,
+    /// Prompt or class.
+    pub task: String,
+    /// Category of the prompt, if it has one.
+    pub category: Option<String>,
+    /// From which every noise was drawn.
+    pub seed: u64,
+    /// What it cost.
+    pub cost: Cost,
+    /// The answer's recipe in readable form.
+    pub recipe: String,
+    /// The answer's score by verifier, optimised or watched.
+    pub scores: BTreeMap<String, f64>,
+    /// Whether the answer passes, by verifier that can tell.
+    pub passes: BTreeMap<String, bool>,
+    /// Verifiers that the search optimised.
+    pub optimised: Vec<String>,
+    /// The finished candidates that the answer was chosen from, by verifier.
+    pub pool: BTreeMap<String, Pool>,
+    /// Features of the answer, for measures of a whole set of pictures; empty where no describer
+    /// knows this model's pictures.
+    pub features: Vec<f32>,
+}
+
+/// How a verifier scored the candidates of one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Finished candidates with a score.
+    pub candidates: u64,
+    /// Mean of their scores.
+    pub mean: f64,
+    /// Their standard deviation (n - 1); 0 for one candidate.
+    pub deviation: f64,
+    /// Correlation with the first optimised verifier over the candidates; 0 where there is none.
+    pub correlation: f64,
+}
+
+/// What the answer of one cell cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Finished candidates and previews that were scored.
+    pub candidates: u64,
+    /// Evaluations billed to the search.
+    pub search_nfe: u64,
+    /// Evaluations billed to making the answer again with the final steps.
+    pub final_nfe: u64,
+    /// As the paper plots it.
+    pub paper_nfe: u64,
+    /// Network passes billed.
+    pub passes: u64,
+    /// GFLOP of those passes, where the network's cost is known.
+    pub gflop: Option<f64>,
+    /// Seconds that its evaluations took, whether this cell made them or another one had.
+    pub seconds: f64,
+}
