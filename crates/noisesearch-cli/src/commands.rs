@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod advise;
 mod completions;
 mod fid;
 mod generate;
@@ -22,6 +23,7 @@ use std::path::Path;
 pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Generate(args) => generate::run(*args),
+        Command::Advise(args) => advise::run(*args),
         Command::Resume { run, json } => resume::run(&run, json),
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),

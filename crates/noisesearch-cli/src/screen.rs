@@ -108,7 +108,8 @@ impl Screen {
         self.line(&format!("goal {goal}: the objective is {objective}"));
     }
 
-    fn line(&self, text: &str) {
+    /// Says something.
+    pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),
             None => say(text),

@@ -6,6 +6,7 @@
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::gradient;
 use crate::identity;
 use crate::limits::CACHE_BYTES_MAX;
 use crate::meter::Meter;
@@ -18,8 +19,9 @@ use noisesearch_core::job::{Outcome, Scores, View};
 use noisesearch_core::journal::Fingerprint;
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
-use noisesearch_core::recipe::{Move, Recipe, RecipeId};
+use noisesearch_core::recipe::{Move, Recipe, RecipeId, VerifierName};
 use noisesearch_models::denoiser::{Conditioner, Conditioning, Decoder, Denoiser};
+use noisesearch_models::gradient::Slope;
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::replay::{Evaluation, Row, Sampler};
 use noisesearch_models::schedule::Schedule;
@@ -70,7 +72,8 @@ struct Sample {
 type Early = Vec<Option<(f32, Vec<f32>)>>;
 
 impl Engine {
-    /// Opens the model and the verifiers of a spec and encodes its task.
+    /// Opens the model and the verifiers of a spec and encodes its task. Refuses a search that
+    /// follows a gradient where there is none.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
         Self::open_with(registry, spec, &spec.scored())
     }
@@ -88,6 +91,9 @@ impl Engine {
             Ok((registry.verifier_for(&entry, name, &spec.files)?.open)()?)
         };
         let verifiers: Vec<_> = verifiers.iter().map(open).collect::<Result<_, _>>()?;
+        if let Some(name) = spec.search.followed() {
+            gradient::check(registry, &entry, &model, &verifiers, name)?;
+        }
         let mut early: Vec<Level> = Vec::new();
         for level in verifiers
             .iter()
@@ -239,6 +245,7 @@ impl Engine {
             solver: self.solver,
             schedule: self.schedule,
             batch: self.batch,
+            slope: Some(self),
         }
     }
 
@@ -343,6 +350,19 @@ impl Engine {
     }
 }
 
+impl Slope for Engine {
+    fn slope(&self, name: VerifierName, x0: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let mut verifiers = self.verifiers.iter();
+        let verifier = verifiers.find(|verifier| verifier.id().name == name.as_str());
+        let score = verifier.and_then(|verifier| verifier.gradient());
+        let (Some(score), Some(decoder)) = (score, self.decoder.gradient()) else {
+            return Ok(None);
+        };
+        let slope = score.slope(&self.task, &self.decoder.decode(x0)?)?;
+        decoder.vjp(x0, &slope).map(Some)
+    }
+}
+
 fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
     // A person is told what happened, not through which functions.
     let source = match source {
@@ -388,11 +408,19 @@ fn note(early: &mut Early, levels: &[Level], seen: &Evaluation) {
     }
 }
 
-/// How many moves a recipe shares with its siblings, which differ in the last move that draws a
-/// noise: everything before it.
+/// How many moves a recipe may share with others: up to the end of its last solve but one, which a
+/// preview or a sibling has made, or else up to its last noise, an ascent included.
 fn stem(recipe: &Recipe) -> usize {
-    let draws = |step: &Move| !matches!(step, Move::Denoise { .. });
-    recipe.moves.iter().rposition(draws).unwrap_or(0)
+    let solves = |step: &Move| matches!(step, Move::Denoise { .. } | Move::Diffuse { .. });
+    let moves = recipe
+        .moves
+        .split_last()
+        .map_or(&[][..], |(_, before)| before);
+    match moves.iter().rposition(solves) {
+        Some(last) => last + 1,
+        None if matches!(moves.last(), Some(Move::Ascend { .. })) => moves.len(),
+        None => moves.len().saturating_sub(1),
+    }
 }
 
 /// The recipe's first `moves` moves.

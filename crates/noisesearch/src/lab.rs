@@ -5,6 +5,7 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
+use noisesearch_models::task::Task;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
@@ -29,6 +30,32 @@ pub fn models() -> Vec<ModelEntry> {
         glyphs_model("glyphs-base", GlyphsSize::Base),
         glyphs_model("glyphs-small", GlyphsSize::Small),
     ]
+}
+
+/// Tasks on which a model of the lab is measured before it advises; two prompts a category.
+pub fn pilot_tasks(model: &str) -> Vec<Task> {
+    const PROMPTS: [&str; 12] = [
+        "a red star and a blue circle",
+        "a green square and a yellow cross",
+        "a purple ring and a purple triangle",
+        "a black circle and a black square",
+        "a striped red square and a solid green circle",
+        "a striped orange star",
+        "a white circle left of a blue triangle",
+        "a red cross above a yellow ring",
+        "three green triangles",
+        "two blue stars and a red square",
+        "a small red circle, a large blue square and a green star",
+        "two striped yellow circles and a solid purple cross",
+    ];
+    const CLASSES: [&str; 9] = ["0", "4", "8", "C", "G", "K", "O", "S", "W"];
+    let prompts = PROMPTS.iter().map(|&text| Task::Prompt(text.to_owned()));
+    let classes = CLASSES.iter().map(|&name| Task::Class(name.to_owned()));
+    match model {
+        SCENES => prompts.collect(),
+        "glyphs-base" | "glyphs-small" => classes.collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The lab's verifiers.

@@ -13,14 +13,14 @@ use noisesearch_core::ledger::NfeRule;
 use noisesearch_core::objective::Objective;
 use noisesearch_core::search::{SearchSpec, Terms};
 use noisesearch_models::solver::Solver;
-use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
 pub use crate::spec_error::SpecError;
-pub use crate::spec_search::SearchTable;
+pub use crate::spec_search::{AUTO, SearchTable};
+pub use noisesearch_models::task::Task;
 
 /// What was asked for, with holes. The TOML form is this struct, `[search]` last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,25 @@ impl Spec {
         toml::from_str(text).map_err(|error| SpecError::Toml(excerpt(&error.to_string())))
     }
 
+    /// This spec asked of nothing yet.
+    pub fn without_task(self) -> Self {
+        let (prompt, class) = (None, None);
+        Self {
+            prompt,
+            class,
+            ..self
+        }
+    }
+
+    /// This spec with nothing said about how to search.
+    pub fn without_search(self) -> Self {
+        Self {
+            search: SearchTable::default(),
+            search_steps: None,
+            ..self
+        }
+    }
+
     /// This spec with its holes filled from `base`. A task given here replaces `base`'s.
     pub fn over(self, base: Self) -> Self {
         let tasked = self.prompt.is_some() || self.class.is_some();
@@ -229,6 +248,7 @@ impl Spec {
         let batch = within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?;
         // A guided evaluation is two passes.
         files.rows = if guidance == 1.0 { batch } else { 2 * batch };
+        let search = crate::gradient::follow(self.search.check()?, &judges.verifiers)?;
         let mut resolved = Resolved {
             task,
             model: model.name.clone(),
@@ -247,7 +267,7 @@ impl Spec {
             batch,
             count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
             files,
-            search: self.search.check()?,
+            search,
         };
         let terms = resolved.terms()?;
         resolved.search = resolved.search.resolve(&terms)?;
