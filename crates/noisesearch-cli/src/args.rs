@@ -88,6 +88,9 @@ pub struct Study {
     /// Write the answers as images, too, in the layouts of GenEval and T2I-CompBench
     #[arg(long)]
     pub images: bool,
+    /// Where the findings of all studies are written; findings.md in --out by default
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub findings: Option<PathBuf>,
     /// Print one JSON object on stdout and nothing else
     #[arg(long)]
     pub json: bool,

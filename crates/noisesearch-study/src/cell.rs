@@ -229,7 +229,9 @@ impl<'a, 'm> Desk<'a, 'm> {
 fn paper_axis(spec: &Checked) -> PaperAxis {
     let candidate_nfe = spec.nfe_rule().nfe(spec.search_steps, Level::CLEAN);
     match (&spec.task, &spec.search) {
-        (Task::Prompt(_), _) => PaperAxis::Total,
+        (Task::Prompt(_), _) | (_, SearchSpec::FirstOrder(_) | SearchSpec::Halving(_)) => {
+            PaperAxis::Total
+        }
         (_, SearchSpec::Random(_)) => PaperAxis::Random { candidate_nfe },
         (_, SearchSpec::ZeroOrder(search)) => PaperAxis::ZeroOrder {
             candidate_nfe,

@@ -1,6 +1,8 @@
 //! What can go wrong with a study.
 
 use crate::limits::CELLS_MAX;
+use crate::population::PopulationError;
+use crate::report::ReportError;
 use noisesearch::ErrorKind;
 use noisesearch::picture::PictureError;
 use noisesearch_core::chain::ChainError;
@@ -116,6 +118,12 @@ pub enum StudyError {
     /// A picture of an answer.
     #[error("cannot write a picture: {0}")]
     Picture(#[from] PictureError),
+    /// The report or the findings. The results are on the disk.
+    #[error("the results are written, the report is not: {0}")]
+    Report(#[from] ReportError),
+    /// A set of answers cannot be measured.
+    #[error("the results are written, the report is not: {0}")]
+    Population(#[from] PopulationError),
     /// A fault of the program, or an outcome that is not what it was.
     #[error("{cell}: {problem}")]
     Diverged {
@@ -153,9 +161,12 @@ impl StudyError {
                 ChainError::Damaged { .. } => ErrorKind::Damaged,
                 _ => ErrorKind::Refused,
             },
-            Self::Json(_) | Self::Parquet(_) | Self::Picture(_) | Self::Diverged { .. } => {
-                ErrorKind::Failed
-            }
+            Self::Report(_)
+            | Self::Population(_)
+            | Self::Json(_)
+            | Self::Parquet(_)
+            | Self::Picture(_)
+            | Self::Diverged { .. } => ErrorKind::Failed,
         }
     }
 }

@@ -27,6 +27,7 @@ mod plan;
 pub mod plot;
 pub mod population;
 pub mod prompts;
+mod publish;
 pub mod report;
 pub mod row;
 mod samples;

@@ -29,18 +29,23 @@ pub fn html(answers: &Answers, pictures: &mut Pictures) -> String {
     }
 }
 
-/// Units that are shown: different categories, or different tasks.
+/// Units that are shown.
 fn shown(answers: &Answers) -> Vec<usize> {
     let rows = answers.at(Place { arm: 0, point: 0 });
+    first_of_each(
+        rows.iter()
+            .map(|row| (row.task.as_str(), row.category.as_deref())),
+    )
+}
+
+/// Places of the tasks that are shown, given each task and its category: the first of each of the
+/// first categories, and the first tasks where they have none.
+pub fn first_of_each<'a>(tasks: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Vec<usize> {
     let mut seen = BTreeSet::new();
-    let new = |row: &Row| seen.insert(row.category.clone().unwrap_or_else(|| row.task.clone()));
-    let mut new = new;
-    let units = rows
-        .iter()
+    let new = tasks
         .enumerate()
-        .filter(|(_, row)| new(row))
-        .map(|(unit, _)| unit);
-    units.take(TASKS).collect()
+        .filter(|(_, (task, kind))| seen.insert(kind.unwrap_or(task)));
+    new.map(|(place, _)| place).take(TASKS).collect()
 }
 
 /// One row of pictures an arm; `None` where there is no picture at all.

@@ -8,6 +8,7 @@ use crate::known::Store;
 use crate::maker::Maker;
 use crate::output::Output;
 use crate::plan::{Cell, Plan};
+use crate::publish::{self, Shelf};
 use crate::row::Row;
 use crate::scout::{self, Scout};
 use crate::watch::{Control, Meter, Progress};
@@ -29,6 +30,8 @@ pub struct Options {
     pub quick: bool,
     /// Whether answers are written as images, too.
     pub images: bool,
+    /// Where the findings of all studies are written; `findings.md` in `out` by default.
+    pub findings: Option<PathBuf>,
 }
 
 /// What came out of one study.
@@ -77,6 +80,7 @@ pub fn run(
         control.observer.note(&notice);
     }
     let mut reports = Vec::with_capacity(plans.len());
+    let mut ended = Vec::with_capacity(plans.len());
     for plan in &plans {
         let output = Output::new(&options.out, plan);
         output.begin()?;
@@ -85,14 +89,20 @@ pub fn run(
             bench: &mut bench,
             store: &mut store,
             gallery: options.images.then(|| Gallery::new(output.path(), plan)),
+            shelf: Shelf::new(plan),
             rows: Vec::new(),
             tally: Tally::new(plan, control),
         };
-        match work.go(&output)? {
-            Some(report) => reports.push(report),
-            None => return Ok(Verdict::Cancelled),
-        }
+        let Some((report, rows, shelf)) = work.go(&output)? else {
+            return Ok(Verdict::Cancelled);
+        };
+        let study = publish::Ended::new(plan, rows, registry)?;
+        study.report(output.path(), &shelf)?;
+        reports.push(report);
+        ended.push(study);
     }
+    let default = || options.out.join("findings.md");
+    publish::findings(&ended, &options.findings.clone().unwrap_or_else(default))?;
     Ok(Verdict::Done(reports))
 }
 
@@ -158,6 +168,7 @@ struct Work<'a, 'b, 'c> {
     bench: &'a mut Bench<'b>,
     store: &'a mut Store,
     gallery: Option<Gallery<'a>>,
+    shelf: Shelf,
     /// Rows by the places of their cells.
     rows: Vec<(usize, Row)>,
     tally: Tally<'a, 'c>,
@@ -165,7 +176,7 @@ struct Work<'a, 'b, 'c> {
 
 impl Work<'_, '_, '_> {
     /// `None` when somebody asked to stop.
-    fn go(mut self, output: &Output) -> Result<Option<Report>, StudyError> {
+    fn go(mut self, output: &Output) -> Result<Option<(Report, Vec<Row>, Shelf)>, StudyError> {
         let began = Instant::now();
         for settings in turns(self.plan) {
             for task in 0..self.plan.tasks.len() {
@@ -182,14 +193,15 @@ impl Work<'_, '_, '_> {
             let text = format!("{unanswered} cells have no row: every candidate of them failed");
             self.tally.control.observer.note(&text);
         }
-        Ok(Some(Report {
+        let report = Report {
             study: self.plan.name.clone(),
             directory: output.path().to_owned(),
             cells: self.plan.cells(),
             rows: rows.len(),
             made: self.tally.made,
             seconds: began.elapsed().as_secs_f64(),
-        }))
+        };
+        Ok(Some((report, rows, self.shelf)))
     }
 
     /// The cells of some settings on one task.
@@ -230,6 +242,12 @@ impl Work<'_, '_, '_> {
                 return Ok(false);
             };
             if let Some(answer) = answer {
+                if self.shelf.wants(self.plan, cell) {
+                    let picture = maker.picture(&answer.recipe)?;
+                    if let Some(picture) = picture {
+                        self.shelf.put(&answer.row, &picture)?;
+                    }
+                }
                 if let Some(gallery) = &self.gallery {
                     gallery.add(cell, &answer, &mut maker)?;
                 }

@@ -10,6 +10,7 @@ use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::Features;
 use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
@@ -71,6 +72,19 @@ pub fn describer(family: &str) -> Result<Option<Box<dyn Describer>>, OpenError> 
         GLYPHS => {
             let judge = Judge::oracle().map_err(|error| OpenError::new("oracle", error))?;
             Ok(Some(Box::new(Oracle::new(judge))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The features of real pictures of a family, by its describer, if they are known.
+pub fn reference(family: &str) -> Result<Option<Features>, OpenError> {
+    match family {
+        GLYPHS => {
+            let features = noisesearch_verifiers::glyphs::reference();
+            features
+                .map(Some)
+                .map_err(|error| OpenError::new("glyphs-reference", error))
         }
         _ => Ok(None),
     }

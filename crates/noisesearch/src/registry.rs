@@ -11,6 +11,7 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
+use noisesearch_verifiers::metrics::Features;
 use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::PathBuf;
@@ -239,6 +240,12 @@ impl Registry {
         model: &ModelEntry,
     ) -> Result<Option<Box<dyn Describer>>, OpenError> {
         crate::lab::describer(model.family)
+    }
+
+    /// The features of real pictures that measures of a whole set are made against, `[n, d]` by
+    /// [`Registry::describer_for`], if there are some.
+    pub fn reference_for(&self, model: &ModelEntry) -> Result<Option<Features>, OpenError> {
+        crate::lab::reference(model.family)
     }
 
     /// The verifier of this name for this model's images.

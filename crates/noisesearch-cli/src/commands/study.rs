@@ -33,6 +33,7 @@ pub fn run(args: &Study) -> anyhow::Result<Exit> {
         out: args.out.clone(),
         quick: args.quick,
         images: args.images,
+        findings: args.findings.clone(),
     };
     let mut screen = StudyScreen::new();
     let mut control = Control {
@@ -64,7 +65,7 @@ fn line(report: &Report) -> String {
         report.cells,
         report.made,
         report.seconds,
-        report.directory.display()
+        report.directory.join("report.html").display()
     )
 }
 

@@ -111,7 +111,7 @@ fn sets_are_measured_and_statistics_stand_for_them() {
     let [one, other] = ["1", "2"].map(|seed| pictures(&scratch, seed, "6"));
     let fid = |args: &[&str]| scratch.done(&[&["fid", "--json"], args].concat()).json();
     let glyphs = ["--features", "glyphs"];
-    let found = fid(&[&[&one, &other], &glyphs[..]].concat());
+    let found = fid(&[&[one.as_str(), other.as_str()], &glyphs[..]].concat());
     assert!(number(&found["fid"]) > 0.0, "{found}");
     for key in ["precision", "recall"] {
         assert!((0.0..=1.0).contains(&number(&found[key])), "{found}");
