@@ -42,7 +42,7 @@ def labels(text):
 
 def statistics(source, out):
     with np.load(source) as file:
-        save_file({name: torch.from_numpy(file[name].astype(np.float32))
+        save_file({name: torch.from_numpy(file[name].astype(np.float64))
                    for name in ("mu", "sigma")}, out)
 
 

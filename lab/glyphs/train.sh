@@ -18,3 +18,4 @@ done
 "$python" train.py small --checkpoint "$out/glyphs-small.pt" --minutes 12 --resume
 "$python" export.py "$out"/glyphs-{base,small,classifier,oracle}.pt
 "$python" measure.py
+./reference.sh

@@ -9,7 +9,7 @@ const LAB: &str = "lab/.venv/bin/python";
 const REFERENCES: &str = "parity/.venv/bin/python";
 
 /// Scripts that make golden values and manifests from reference implementations.
-const PARITY: [&str; 18] = [
+const PARITY: [&str; 19] = [
     "schedules",
     "clip_vocabulary",
     "tokens",
@@ -28,6 +28,7 @@ const PARITY: [&str; 18] = [
     "vision",
     "image_reward",
     "inception",
+    "metrics",
 ];
 
 /// Makes the environment of `folder` once, from its `requirements.txt`.

@@ -2,6 +2,7 @@
 
 use crate::exit::Usage;
 use crate::files_args::FilesArgs;
+use crate::measure_args::{FidArgs, ScoreArgs};
 use crate::search_args::SearchArgs;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -53,6 +54,12 @@ pub enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
     },
+    /// Compare searches, verifiers and models at equal cost, as a file says
+    Study(Study),
+    /// Ask verifiers about pictures that are there
+    Score(ScoreArgs),
+    /// Measure a set of pictures against another: FID, inception score, precision, recall
+    Fid(FidArgs),
     /// List the models and their defaults
     Models,
     /// List the verifiers
@@ -64,6 +71,29 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// `study`.
+#[derive(Debug, Args)]
+pub struct Study {
+    /// Files of studies, or directories of them
+    #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub studies: Vec<PathBuf>,
+    /// Where known outcomes lie and every study has its directory
+    #[arg(long, value_name = "DIR", default_value = "runs/studies", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The small sizes that a file has for a quick look
+    #[arg(long)]
+    pub quick: bool,
+    /// Write the answers as images, too, in the layouts of GenEval and T2I-CompBench
+    #[arg(long)]
+    pub images: bool,
+    /// Where the findings of all studies are written; findings.md in --out by default
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub findings: Option<PathBuf>,
+    /// Print one JSON object on stdout and nothing else
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `generate`.

@@ -2,11 +2,14 @@
 
 mod advise;
 mod completions;
+mod fid;
 mod generate;
 mod models;
 mod report;
 mod resume;
+mod score;
 mod searches;
+mod study;
 mod verifiers;
 mod verify;
 
@@ -24,6 +27,9 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Resume { run, json } => resume::run(&run, json),
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),
+        Command::Study(args) => study::run(&args),
+        Command::Score(args) => score::run(args),
+        Command::Fid(args) => fid::run(&args),
         Command::Models => models::run(),
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),

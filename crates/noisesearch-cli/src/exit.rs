@@ -1,9 +1,11 @@
 //! How the program ends: exit codes, and errors as a person reads them.
 
 use crate::outcome;
+use noisesearch::measure::MeasureError;
 use noisesearch::rundir::SPEC;
 use noisesearch::spec::SpecError;
 use noisesearch::{Error, ErrorKind};
+use noisesearch_study::StudyError;
 use std::io::{self, ErrorKind as Io, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,6 +58,10 @@ pub fn of(result: anyhow::Result<Exit>) -> Exit {
     say(&format!("error: {}", message(&error)));
     let exit = kind(&error);
     if exit != Exit::Stopped || disk_too_small(&error) {
+        return exit;
+    }
+    if error.is::<StudyError>() {
+        say("to go on: the same command again");
         return exit;
     }
     // What never began cannot be resumed.
@@ -125,7 +131,9 @@ fn kind(error: &anyhow::Error) -> Exit {
     if error.is::<Usage>() || error.is::<SpecError>() {
         return Exit::Usage;
     }
-    match error.downcast_ref::<Error>().map(Error::kind) {
+    let study = error.downcast_ref::<StudyError>().map(StudyError::kind);
+    let kind = study.or(error.downcast_ref::<Error>().map(Error::kind));
+    match kind.or_else(|| error.downcast_ref().map(MeasureError::kind)) {
         Some(ErrorKind::Usage) => Exit::Usage,
         Some(ErrorKind::Resumable) => Exit::Stopped,
         Some(ErrorKind::Damaged) => Exit::Damaged,

@@ -41,7 +41,6 @@ pub struct FilesArgs {
 impl FilesArgs {
     /// All paths by their names.
     pub fn weights(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-        let mut weights = BTreeMap::new();
         let components = [
             ("vae", &self.vae),
             ("unet", &self.unet),
@@ -50,26 +49,38 @@ impl FilesArgs {
         ];
         let components = components.into_iter().filter_map(|(name, path)| {
             let path = path.clone()?;
-            Some((name.to_owned(), path))
+            Some(Ok((name.to_owned(), path)))
         });
-        let named = self.named.iter().map(|text| {
-            let found = text
-                .split_once('=')
-                .filter(|(n, p)| !n.is_empty() && !p.is_empty());
-            let pair = found.map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
-            pair.ok_or_else(|| {
-                Usage(format!(
-                    "--weights {text}: write a name and a path, NAME=PATH"
-                ))
-            })
-        });
-        for pair in components.map(Ok).chain(named) {
-            let (name, path) = pair?;
-            let twice = format!("a path for {name} is given twice");
-            if weights.insert(name, path).is_some() {
-                return Err(Usage(twice).into());
-            }
-        }
-        Ok(weights)
+        unique(components.chain(self.named.iter().map(|text| pair(text))))
     }
+}
+
+/// What was typed as `NAME=PATH`, no name twice.
+pub fn named(texts: &[String]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    unique(texts.iter().map(|text| pair(text)))
+}
+
+fn pair(text: &str) -> Result<(String, PathBuf), Usage> {
+    let found = text.split_once('=');
+    let found = found.filter(|(name, path)| !name.is_empty() && !path.is_empty());
+    let pair = found.map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
+    pair.ok_or_else(|| {
+        Usage(format!(
+            "--weights {text}: write a name and a path, NAME=PATH"
+        ))
+    })
+}
+
+fn unique(
+    pairs: impl Iterator<Item = Result<(String, PathBuf), Usage>>,
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut weights = BTreeMap::new();
+    for pair in pairs {
+        let (name, path) = pair?;
+        let twice = format!("a path for {name} is given twice");
+        if weights.insert(name, path).is_some() {
+            return Err(Usage(twice).into());
+        }
+    }
+    Ok(weights)
 }

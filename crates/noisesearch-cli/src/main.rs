@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod files_args;
 mod interrupt;
+mod measure_args;
 mod outcome;
 mod screen;
 mod search_args;

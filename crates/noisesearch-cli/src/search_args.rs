@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 const ZERO_ORDER: &str = "zero-order";
 const PATHS: &str = "paths";
+const FIRST_ORDER: &str = "first-order";
 const HALVING: &str = "halving";
 const METHOD: &str = "method";
 
@@ -53,6 +54,15 @@ pub struct SearchArgs {
     /// Solver steps of a backward leg
     #[arg(long, value_name = "N", help_heading = "With --search paths")]
     pub leg_steps: Option<u16>,
+    /// Noises that climb side by side
+    #[arg(long, value_name = "N", help_heading = "With --search first-order")]
+    pub pivots: Option<u32>,
+    /// Length of the first step, as a share of the noise's norm
+    #[arg(long, value_name = "SHARE", help_heading = "With --search first-order")]
+    pub rate: Option<f64>,
+    /// Verifier whose gradient is followed [default: the first that is optimised]
+    #[arg(long, value_name = "NAME", help_heading = "With --search first-order")]
+    pub follow: Option<String>,
     /// Noises to begin with [default: as many as the budget pays for]
     #[arg(long, value_name = "N", help_heading = "With --search halving")]
     pub starts: Option<u32>,
@@ -91,7 +101,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 14] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 17] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -104,6 +114,9 @@ impl SearchArgs {
             (PATHS, "backward", self.backward.map(Value::from)),
             (PATHS, "first-steps", integer(self.first_steps)),
             (PATHS, "leg-steps", integer(self.leg_steps)),
+            (FIRST_ORDER, "pivots", integer(self.pivots)),
+            (FIRST_ORDER, "rate", self.rate.map(Value::from)),
+            (FIRST_ORDER, "follow", self.follow.clone().map(Value::from)),
             (HALVING, "starts", integer(self.starts)),
             (HALVING, "rungs", self.rungs.clone().map(Value::from)),
             (HALVING, "factor", integer(self.factor)),

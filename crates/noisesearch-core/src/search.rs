@@ -8,6 +8,7 @@
 //! ```
 
 mod desk;
+pub mod first_order;
 pub mod halving;
 pub mod paths;
 pub mod random;

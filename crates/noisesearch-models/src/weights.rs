@@ -156,7 +156,21 @@ impl Weights {
     /// A missing tensor is remembered for [`Self::finish`], so that it can name them all; until
     /// then it is NaN, so that a model whose loading was not finished never passes for one.
     pub fn take_vec(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        self.take_values(name, shape)
+        self.take_decoded(name, shape, widen)
+    }
+
+    /// [`Self::take_vec`] in f64, which is also read from F64: statistics need its digits.
+    pub fn take_f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>, WeightsError> {
+        self.take_decoded(name, shape, widen_to_f64)
+    }
+
+    fn take_decoded<T: Number>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, WeightsError> {
+        self.take_values(name, shape, decode)
             .map_err(|(store, fault)| WeightsError {
                 file: store.map_or(&self.name, |at| &self.stores[at].0).clone(),
                 fault,
@@ -164,11 +178,12 @@ impl Weights {
     }
 
     /// The values, or what is wrong and in which file, where it is one's fault.
-    fn take_values(
+    fn take_values<T: Number>(
         &mut self,
         name: &str,
         shape: &[usize],
-    ) -> Result<Vec<f32>, (Option<usize>, Fault)> {
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, (Option<usize>, Fault)> {
         if self.taken.contains(name) {
             return Err((None, Fault::TakenTwice { name: name.into() }));
         }
@@ -178,24 +193,30 @@ impl Weights {
         };
         self.taken.insert(name.into());
         let store = entry.store;
-        self.values(name, entry, shape)
+        self.values(name, entry, shape, decode)
             .map_err(|fault| (Some(store), fault))
     }
 
     /// NaNs for a missing tensor, or an error when that is too many of them.
-    fn stand_in(&mut self, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+    fn stand_in<T: Number>(&mut self, shape: &[usize]) -> Result<Vec<T>, Fault> {
         let count = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
         let all = count.and_then(|n| n.checked_add(self.missing_numbers));
         match (count, all.filter(|all| *all <= MISSING_NUMBERS_MAX)) {
             (Some(count), Some(all)) => {
                 self.missing_numbers = all;
-                Ok(vec![f32::NAN; count])
+                Ok(vec![T::from(f32::NAN); count])
             }
             _ => Err(self.keys()),
         }
     }
 
-    fn values(&mut self, name: &str, entry: Entry, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+    fn values<T: Number>(
+        &mut self,
+        name: &str,
+        entry: Entry,
+        shape: &[usize],
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, Fault> {
         if !entry.has_shape(shape) {
             return Err(Fault::Shape {
                 name: name.into(),
@@ -204,10 +225,10 @@ impl Weights {
             });
         }
         if self.is_hollow() {
-            return Ok(vec![0.0; shape.iter().product()]);
+            return Ok(vec![T::from(0.0); shape.iter().product()]);
         }
         let bytes = self.stores[entry.store].1.read(&entry.pieces)?;
-        let Some(mut values) = widen(&bytes, entry.dtype.name()) else {
+        let Some(mut values) = decode(&bytes, entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
@@ -216,7 +237,7 @@ impl Weights {
         if entry.turned {
             values = transposed(&values, shape);
         }
-        match values.iter().position(|v| !v.is_finite()) {
+        match values.iter().position(|&v| !v.into().is_finite()) {
             Some(element) => Err(Fault::NonFinite {
                 name: name.into(),
                 element,
@@ -276,7 +297,7 @@ impl Weights {
 }
 
 /// A matrix of `shape` from the values of its transpose.
-fn transposed(values: &[f32], shape: &[usize]) -> Vec<f32> {
+fn transposed<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
     let &[rows, columns] = shape else {
         return values.to_vec();
     };
@@ -284,21 +305,38 @@ fn transposed(values: &[f32], shape: &[usize]) -> Vec<f32> {
     (0..values.len()).map(at).collect()
 }
 
-/// The f32 values of little-endian bytes; `None` for a number format that is not read.
-fn widen(bytes: &[u8], dtype: &str) -> Option<Vec<f32>> {
+/// What values become: f32 or f64.
+trait Number: Copy + From<f32> + Into<f64> {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// Values of little-endian bytes; `None` for a number format that is not read.
+type Decode<T> = fn(&[u8], &str) -> Option<Vec<T>>;
+
+fn widen<T: Number>(bytes: &[u8], dtype: &str) -> Option<Vec<T>> {
     let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-    let halves = bytes.chunks_exact(2);
+    let single = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let (halves, words) = (bytes.chunks_exact(2), bytes.chunks_exact(4));
     match dtype {
-        "F16" => Some(halves.map(|b| f16::from_bits(half(b)).to_f32()).collect()),
-        "BF16" => Some(halves.map(|b| bf16::from_bits(half(b)).to_f32()).collect()),
-        "F32" => {
-            let words = bytes.chunks_exact(4);
-            Some(
-                words
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect(),
-            )
-        }
+        "F16" => Some(
+            halves
+                .map(|b| f16::from_bits(half(b)).to_f32().into())
+                .collect(),
+        ),
+        "BF16" => Some(
+            halves
+                .map(|b| bf16::from_bits(half(b)).to_f32().into())
+                .collect(),
+        ),
+        "F32" => Some(words.map(|b| single(b).into()).collect()),
         _ => None,
+    }
+}
+
+fn widen_to_f64(bytes: &[u8], dtype: &str) -> Option<Vec<f64>> {
+    let double = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+    match dtype {
+        "F64" => Some(bytes.chunks_exact(8).map(double).collect()),
+        other => widen(bytes, other),
     }
 }

@@ -20,6 +20,9 @@ pub struct StudyFile {
     pub statement: String,
     /// Where it was found: paper and figure.
     pub source: String,
+    /// What its authors make of the results, printed with them: why it holds or does not.
+    #[serde(default)]
+    pub remark: Option<String>,
     /// On what it is tried.
     pub tasks: Tasks,
     /// Settings of every cell.

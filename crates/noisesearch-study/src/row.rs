@@ -48,6 +48,31 @@ pub struct Pool {
     pub correlation: f64,
 }
 
+impl Pool {
+    /// Of the scores of a verifier, beside those of the first optimised one for the same
+    /// candidates.
+    pub fn of(scores: &[f64], first: &[f64]) -> Self {
+        let count = scores.len() as f64;
+        let mean = |of: &[f64]| of.iter().sum::<f64>() / count.max(1.0);
+        let (here, there) = (mean(scores), mean(first));
+        let about = |of: &[f64], middle: f64| of.iter().map(|x| (x - middle).powi(2)).sum::<f64>();
+        let (spread, other) = (about(scores, here), about(first, there));
+        let pairs = scores.iter().zip(first);
+        let shared: f64 = pairs.map(|(x, y)| (x - here) * (y - there)).sum();
+        let varied = spread > 0.0 && other > 0.0;
+        Self {
+            candidates: scores.len() as u64,
+            mean: here,
+            deviation: (spread / (count - 1.0).max(1.0)).sqrt(),
+            correlation: if varied {
+                shared / (spread * other).sqrt()
+            } else {
+                0.0
+            },
+        }
+    }
+}
+
 /// What the answer of one cell cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
@@ -65,4 +90,32 @@ pub struct Cost {
     pub gflop: Option<f64>,
     /// Seconds that its evaluations took, whether this cell made them or another one had.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `statistics.stdev` and `statistics.correlation` of Python 3.12.
+    #[test]
+    fn a_pool_is_mean_deviation_and_correlation() {
+        let (scores, first) = ([1.0, 2.0, 4.0], [3.0, -1.0, 5.0]);
+        let pool = Pool::of(&scores, &first);
+        assert_eq!((pool.candidates, pool.mean), (3, 7.0 / 3.0));
+        // n instead of n - 1 would give 1.247.
+        assert!(
+            (pool.deviation - 1.5275252316519468).abs() < 1e-12,
+            "{}",
+            pool.deviation
+        );
+        assert!(
+            (pool.correlation - 0.4999999999999999).abs() < 1e-12,
+            "{}",
+            pool.correlation
+        );
+        assert!((Pool::of(&scores, &scores).correlation - 1.0).abs() < 1e-12);
+        let one = Pool::of(&[2.5], &[0.0]);
+        assert_eq!((one.mean, one.deviation, one.correlation), (2.5, 0.0, 0.0));
+        assert_eq!(Pool::of(&[], &[]).mean, 0.0);
+    }
 }

@@ -9,6 +9,7 @@ pub mod inception;
 pub mod limits;
 #[cfg(feature = "judge")]
 pub mod llm;
+pub mod metrics;
 pub mod picture;
 pub mod preprocess;
 pub mod resample;

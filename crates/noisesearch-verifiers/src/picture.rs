@@ -29,7 +29,9 @@ pub enum PictureError {
     #[error("cannot encode PNG: {0}")]
     Encode(#[from] png::EncodingError),
     /// A PNG, but of a kind that this program does not write.
-    #[error("a PNG of an unexpected kind: {0}")]
+    #[error(
+        "a PNG of an unexpected kind: {0}; 8-bit grey and RGB up to {SIDE_MAX}x{SIDE_MAX} are read"
+    )]
     Kind(String),
 }
 

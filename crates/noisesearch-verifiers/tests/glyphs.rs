@@ -6,6 +6,7 @@ use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::{Judge, SIDE};
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -107,7 +108,9 @@ fn a_row_does_not_depend_on_its_neighbours() {
 fn a_ring_is_a_zero_or_an_o() {
     let oracle = Oracle::new(Judge::oracle().unwrap());
     let features = oracle.features(&images(&[ring()])).unwrap();
-    let probabilities = &oracle.probabilities(&features)[0];
+    let table = oracle.probabilities(&features).unwrap();
+    assert_eq!((features.dim(), table.dim(), table.len()), (64, 36, 1));
+    let probabilities = table.values();
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     assert!(
         probabilities[0] + probabilities[24] > 0.8,

@@ -4,7 +4,10 @@ use candle_core::Tensor;
 use noisesearch_models::layers::{Place, Source, channels_last};
 use noisesearch_models::parity::{Golden, Manifest, input};
 use noisesearch_verifiers::inception::blocks::{Kind, Mixed, Pool};
+use noisesearch_verifiers::inception::describer::InceptionDescriber;
 use noisesearch_verifiers::inception::{Inception, SIDE, resized};
+use noisesearch_verifiers::metrics::Features;
+use noisesearch_verifiers::metrics::describe::Describer;
 
 fn golden() -> Golden {
     Golden::parse(include_str!("../../../parity/goldens/inception.json")).unwrap()
@@ -77,6 +80,30 @@ fn the_resize_golden() {
     println!("{:.1e}", golden.error("resized", &y).unwrap());
     // Seen to fail: corners instead of middles of pixels.
     golden.check("resized", &y, 1e-6).unwrap();
+}
+
+#[test]
+fn a_describer_gives_features_and_classes() {
+    let golden = golden();
+    let place = Place::cpu();
+    let describer = InceptionDescriber::load(golden.weights().unwrap(), &place).unwrap();
+    let mut weights = golden.weights().unwrap();
+    assert_eq!(describer.id(), ("inception", weights.hash()));
+    let network = Inception::load(Source::new(&mut weights, &place)).unwrap();
+    let picture = input("picture", &[1, 1, 24, 17]).unwrap().abs().unwrap();
+    let features = describer.features(&picture).unwrap();
+    assert_eq!((features.len(), features.dim()), (1, 2048));
+    let want = network.features(&picture).unwrap();
+    assert_eq!(features.values(), want.to_vec2::<f32>().unwrap().concat());
+    let shares = describer.probabilities(&features).unwrap();
+    let logits = network.logits(&want).unwrap().to_vec2::<f32>().unwrap();
+    let parts: Vec<f64> = logits[0].iter().map(|&x| f64::from(x).exp()).collect();
+    let sum: f64 = parts.iter().sum();
+    for (got, part) in shares.values().iter().zip(&parts) {
+        assert!((f64::from(*got) - part / sum).abs() < 1e-6 * part / sum + 1e-9);
+    }
+    let wrong = Features::new(3, vec![0.0; 3]).unwrap();
+    assert!(describer.probabilities(&wrong).is_err());
 }
 
 #[test]

@@ -17,9 +17,9 @@ pub use plan::{Advice, Allocation, Rated, correlations, plan};
 use crate::disk::Directory;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::identity;
 use crate::observe::Control;
 use crate::registry::Registry;
-use crate::run::fingerprint;
 use crate::spec::{Checked, SearchTable, Spec};
 use noisesearch_core::budget::Budget;
 use noisesearch_core::disk::{Disk, DiskError};
@@ -115,7 +115,7 @@ fn print(source: &Source, first: &Checked) -> Result<String, Error> {
         run: source.out.to_owned(),
         source: error,
     };
-    let mut print = fingerprint(first, &engine).map_err(failed)?;
+    let mut print = identity::of_run(first, &engine).map_err(failed)?;
     let json = print
         .set("spec", spec)
         .and_then(|()| print.set("tasks", tasks))

@@ -10,12 +10,19 @@ use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::Features;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
 use std::sync::Arc;
 
 const SCENES: &str = "scenes";
 const GLYPHS: &str = "glyphs";
+
+/// Billions of multiply-adds of a pass of the scenes network: 250.7 million, as the FLOP counter of
+/// PyTorch counts `lab/scenes/unet.py` (516.3 MFLOP, two a multiply-add, less 10.9 of the text
+/// encoder and 3.9 of the words' keys and values, which are made once a task).
+const SCENES_GFLOP: f64 = 0.2507;
 
 /// The lab's models; the first that takes a task is the default for it.
 pub fn models() -> Vec<ModelEntry> {
@@ -59,6 +66,30 @@ pub fn verifiers() -> Vec<VerifierEntry> {
     verifiers
 }
 
+/// Who describes the pictures of a family of the lab.
+pub fn describer(family: &str) -> Result<Option<Box<dyn Describer>>, OpenError> {
+    match family {
+        GLYPHS => {
+            let judge = Judge::oracle().map_err(|error| OpenError::new("oracle", error))?;
+            Ok(Some(Box::new(Oracle::new(judge))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The features of real pictures of a family, by its describer, if they are known.
+pub fn reference(family: &str) -> Result<Option<Features>, OpenError> {
+    match family {
+        GLYPHS => {
+            let features = noisesearch_verifiers::glyphs::reference();
+            features
+                .map(Some)
+                .map_err(|error| OpenError::new("glyphs-reference", error))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenError> {
     let lab = opened.map_err(|e| OpenError::new(name, e))?;
     Ok(Model {
@@ -78,6 +109,7 @@ fn scenes_model() -> ModelEntry {
         family: SCENES,
         colour: true,
         task: TaskKind::Prompt,
+        gflop: Some(SCENES_GFLOP),
         defaults: Defaults {
             steps: 16,
             search_steps: 16,
@@ -104,6 +136,7 @@ fn glyphs_model(name: &'static str, size: GlyphsSize) -> ModelEntry {
         family: GLYPHS,
         colour: false,
         task: TaskKind::Class,
+        gflop: Some(size.config().multiply_adds() as f64 / 1e9),
         defaults: Defaults {
             steps: 20,
             search_steps: 20,

@@ -21,6 +21,9 @@ pub const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of an image file of a run that is read back: the largest picture, uncompressed.
 pub const IMAGE_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of a list of prompts: a hundred thousand of them.
+pub const PROMPTS_BYTES_MAX: u64 = 16 << 20;
+
 /// Free bytes on the disk before a run starts: a journal line is a few hundred bytes and an image
 /// some thousands, so a run that begins does not end for lack of space.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;

@@ -8,6 +8,7 @@ use crate::spec::Checked;
 use noisesearch_core::job::{JobId, Scores};
 use noisesearch_core::journal::Fingerprint;
 use noisesearch_core::recipe::Recipe;
+use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -103,7 +104,7 @@ fn final_steps(recipe: &Recipe) -> u16 {
     use noisesearch_core::recipe::Move;
     let steps = recipe.moves.iter().rev().find_map(|step| match step {
         Move::Denoise { steps, .. } | Move::Diffuse { steps, .. } => Some(*steps),
-        Move::Nudge { .. } | Move::Renoise { .. } => None,
+        Move::Nudge { .. } | Move::Renoise { .. } | Move::Ascend { .. } => None,
     });
     steps.unwrap_or(0)
 }
@@ -112,9 +113,21 @@ impl Record {
     /// Reads a PNG that [`Recorder::png`] wrote; `None` when it is damaged or another's.
     pub fn read(bytes: &[u8]) -> Option<(Picture, Self)> {
         let (picture, texts) = Picture::from_png(bytes).ok()?;
+        Some((picture, Self::of(&texts)?))
+    }
+
+    /// The record among the texts of a picture.
+    pub fn of(texts: &[Text]) -> Option<Self> {
         let of = |(key, text): &Text| (key == KEY).then(|| serde_json::from_str(text).ok())?;
-        let record = texts.iter().find_map(of)?;
-        Some((picture, record))
+        texts.iter().find_map(of)
+    }
+
+    /// What the image was to show.
+    pub fn task(&self) -> Option<Task> {
+        let spec = self.fingerprint.get("spec")?;
+        let text = |key: &str| Some(spec.get(key)?.as_str()?.to_owned());
+        let prompt = text("prompt").map(Task::Prompt);
+        prompt.or_else(|| text("class").map(Task::Class))
     }
 
     /// The scores in the order of `names`; `None` when one is missing.

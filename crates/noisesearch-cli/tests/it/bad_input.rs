@@ -1,6 +1,7 @@
 //! Bad input on every flag and file. What was tried and what it said is `docs/bad-input.md`,
 //! which this test writes anew with NOISESEARCH_BLESS=1 and otherwise compares.
 
+use crate::bad_pictures;
 use crate::common::{Ended, Scratch};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fmt::Write;
@@ -281,10 +282,10 @@ fn flip(run: &Path, at: usize) {
 }
 
 /// A page in the making.
-struct Page(String);
+pub struct Page(String);
 
 impl Page {
-    fn section(&mut self, title: &str, tried: &str) {
+    pub fn section(&mut self, title: &str, tried: &str) {
         write!(
             self.0,
             "\n## {title}\n\n| {tried} | exit | it says |\n|---|---|---|\n"
@@ -292,7 +293,7 @@ impl Page {
         .unwrap();
     }
 
-    fn row(&mut self, tried: &str, ended: &Ended) {
+    pub fn row(&mut self, tried: &str, ended: &Ended) {
         let code = ended
             .code
             .unwrap_or_else(|| panic!("{tried}: ended by a signal"));
@@ -322,7 +323,7 @@ fn said(err: &str) -> Option<String> {
 }
 
 /// What was typed, as code.
-fn typed(args: &[&str]) -> String {
+pub fn typed(args: &[&str]) -> String {
     let word = |arg: &&str| {
         let plain = |c: char| c.is_alphanumeric() || "-_=./*".contains(c);
         if !arg.is_empty() && arg.chars().all(plain) {
@@ -420,6 +421,7 @@ fn the_page_says_what_the_program_says() {
         "a refused input left a run behind"
     );
     runs(&scratch, &mut page);
+    bad_pictures::rows(&scratch, &mut page);
     if std::env::var_os("NOISESEARCH_BLESS").is_some() {
         fs::write(DOC, &page.0).unwrap();
     }

@@ -2,9 +2,11 @@
 
 mod advise;
 mod bad_input;
+mod bad_pictures;
 mod cli;
 mod common;
 mod crash;
 mod disk_models;
 mod families;
 mod folders;
+mod measure;

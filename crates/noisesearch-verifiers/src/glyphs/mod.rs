@@ -6,7 +6,11 @@
 pub mod classifier;
 pub mod judge;
 pub mod oracle;
+pub mod reference;
 pub mod self_supervised;
+mod slope;
+
+pub use reference::reference;
 
 use candle_core::Result;
 use noisesearch_models::lab::GLYPHS;

@@ -9,8 +9,10 @@
 //! score depends on that. The distance of a small set is far from its value for many pictures;
 //! compare distances of sets of one size only.
 
-use super::frechet::{Set, Target, TargetError};
 use super::{FEATURES, Inception};
+use crate::metrics::MetricError;
+use crate::metrics::frechet::Gaussian;
+use crate::metrics::greedy::{Set, Target};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use candle_core::{Result, Tensor, bail};
 use noisesearch_models::layers::{Place, Source};
@@ -29,7 +31,7 @@ pub enum FidError {
     Weights(#[from] WeightsError),
     /// Numbers that are no statistics.
     #[error("the statistics cannot be used: {0}")]
-    Target(#[from] TargetError),
+    Statistics(#[from] MetricError),
 }
 
 /// The verifier.
@@ -50,12 +52,10 @@ impl Fid {
         place: &Place,
     ) -> std::result::Result<Self, FidError> {
         let weights = format!("{} {} {dimensions}", network.hash(), statistics.hash());
-        let mut take = |name: &str, shape: &[usize]| {
-            let values = statistics.take_vec(name, shape)?;
-            Ok::<_, WeightsError>(values.into_iter().map(f64::from).collect::<Vec<_>>())
-        };
-        let (mean, covariance) = (take("mu", &[FEATURES])?, take("sigma", &[FEATURES; 2])?);
+        let mean = statistics.take_f64("mu", &[FEATURES])?;
+        let covariance = statistics.take_f64("sigma", &[FEATURES; 2])?;
         statistics.finish()?;
+        let statistics = Gaussian::new(mean, covariance, None)?;
         let inception = Inception::load(Source::new(&mut network, place))?;
         network.finish()?;
         Ok(Self {
@@ -65,7 +65,7 @@ impl Fid {
                 version: VERSION,
             },
             network: inception,
-            set: Mutex::new(Set::new(Target::new(mean, &covariance, dimensions)?)),
+            set: Mutex::new(Set::new(Target::new(&statistics, dimensions)?)),
         })
     }
 

@@ -7,9 +7,8 @@
 //! ```
 
 pub mod blocks;
-pub mod eigen;
+pub mod describer;
 pub mod fid;
-pub mod frechet;
 pub mod oracle;
 
 use blocks::{Kind, Mixed, Pool, Unit};

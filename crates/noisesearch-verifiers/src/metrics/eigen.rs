@@ -27,6 +27,13 @@ impl Eigen {
         diagonal(&mut values, &mut off, n, &mut rows);
         Self { values, rows }
     }
+
+    /// The eigenvalues alone, in no order: a third of the work.
+    pub fn values(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+        let (mut values, mut off) = tridiagonal(&mut a, n, &mut []);
+        diagonal(&mut values, &mut off, n, &mut []);
+        values
+    }
 }
 
 /// Reflects `a` to a tridiagonal matrix with the diagonal and the off-diagonal that it returns;
@@ -72,7 +79,7 @@ fn tridiagonal(a: &mut [f64], n: usize, rows: &mut [f64]) -> (Vec<f64>, Vec<f64>
     ((0..n).map(|i| a[i * n + i]).collect(), off)
 }
 
-/// QR steps until `off` is nothing beside the matrix; `rows` turn along.
+/// QR steps until `off` is nothing beside the matrix; `rows` turn along, if there are any.
 fn diagonal(d: &mut [f64], off: &mut [f64], n: usize, rows: &mut [f64]) {
     // Two or three steps an eigenvalue are usual.
     const STEPS_MAX: usize = 60;
@@ -107,7 +114,10 @@ fn diagonal(d: &mut [f64], off: &mut [f64], n: usize, rows: &mut [f64]) {
                 z = s * off[k + 1];
                 off[k + 1] *= c;
             }
-            let (above, below) = rows[k * n..(k + 2) * n].split_at_mut(n);
+            let Some(pair) = rows.get_mut(k * n..(k + 2) * n) else {
+                continue;
+            };
+            let (above, below) = pair.split_at_mut(n);
             for (a, b) in above.iter_mut().zip(below) {
                 (*a, *b) = (c * *a + s * *b, c * *b - s * *a);
             }
@@ -270,6 +280,7 @@ mod tests {
         for (n, rank) in [(1, 1), (2, 2), (3, 1), (17, 17), (40, 12), (33, 33)] {
             let a = symmetric("a", n, rank);
             let eigen = Eigen::of(a.clone(), n);
+            assert_eq!(Eigen::values(a.clone(), n), eigen.values);
             let mut back = vec![0.0; n * n];
             for (value, row) in eigen.values.iter().zip(eigen.rows.chunks_exact(n)) {
                 for (i, out) in back.iter_mut().enumerate() {

@@ -12,7 +12,9 @@
 //! is 0.1 s and 30 s for 2048 dimensions, 1 ms and 50 ms for 256. With fewer dimensions than R has,
 //! both sides are projected on the directions in which R varies most.
 
+use super::MetricError;
 use super::eigen::{Eigen, dot, updated};
+use super::frechet::Gaussian;
 
 /// Statistics to be met, in their own eigenbasis.
 #[derive(Clone, Debug)]
@@ -24,73 +26,25 @@ pub struct Target {
     deviations: Vec<f64>,
 }
 
-/// Statistics that are none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// A mean and a covariance of different sizes, or of none.
-    #[error(
-        "a covariance of {covariance} values for a mean of {mean}; it must have {mean} squared"
-    )]
-    Sizes {
-        /// Values of the mean.
-        mean: usize,
-        /// Values of the covariance.
-        covariance: usize,
-    },
-    /// NaN or infinity.
-    #[error("the statistics hold a value that is not finite")]
-    NonFinite,
-    /// No covariance has them.
-    #[error("the covariance is not one: it has a negative eigenvalue")]
-    Negative,
-    /// Too few or too many dimensions.
-    #[error("{wanted} dimensions of statistics that have {found}; name 1 to {found}")]
-    Dimensions {
-        /// What was asked for.
-        wanted: usize,
-        /// What there is.
-        found: usize,
-    },
-}
-
 impl Target {
-    /// From a mean `[d]` and a covariance `[d, d]`, of which `k` dimensions are looked at. `d^3`
-    /// work, once.
-    pub fn new(mean: Vec<f64>, covariance: &[f64], k: usize) -> Result<Self, TargetError> {
-        let d = mean.len();
-        if d == 0 || covariance.len() != d * d {
-            return Err(TargetError::Sizes {
-                mean: d,
-                covariance: covariance.len(),
-            });
-        }
-        if !mean.iter().chain(covariance).all(|value| value.is_finite()) {
-            return Err(TargetError::NonFinite);
-        }
+    /// From statistics of `d` features, of which `k` directions are looked at. `d^3` work, once.
+    pub fn new(statistics: &Gaussian, k: usize) -> Result<Self, MetricError> {
+        let d = statistics.dim();
         if !(1..=d).contains(&k) {
-            return Err(TargetError::Dimensions {
+            return Err(MetricError::Directions {
                 wanted: k,
                 found: d,
             });
         }
-        let even = |i: usize| 0.5 * (covariance[i] + covariance[i % d * d + i / d]);
-        let eigen = Eigen::of((0..d * d).map(even).collect(), d);
-        let largest = eigen.values.iter().fold(0.0f64, |m, &v| m.max(v));
-        // What f32 statistics of few samples make of a zero.
-        if eigen.values.iter().any(|&value| value < -1e-5 * largest) {
-            return Err(TargetError::Negative);
-        }
+        let eigen = statistics.eigen()?;
         let mut order: Vec<usize> = (0..d).collect();
         order.sort_by(|&a, &b| eigen.values[b].total_cmp(&eigen.values[a]));
         let kept = &order[..k];
         let row = |&i: &usize| eigen.rows[i * d..][..d].iter().copied();
         Ok(Self {
             directions: kept.iter().flat_map(row).collect(),
-            deviations: kept
-                .iter()
-                .map(|&i| eigen.values[i].max(0.0).sqrt())
-                .collect(),
-            mean,
+            deviations: kept.iter().map(|&i| eigen.values[i].sqrt()).collect(),
+            mean: statistics.mean().to_vec(),
         })
     }
 
@@ -213,6 +167,11 @@ mod tests {
         }
     }
 
+    fn of(mean: &[f64], covariance: &[f64], k: usize) -> Target {
+        let statistics = Gaussian::new(mean.to_vec(), covariance.to_vec(), None);
+        Target::new(&statistics.unwrap(), k).unwrap()
+    }
+
     /// Inputs of `parity/reference.py`, of unit variance.
     fn samples(name: &str, count: usize, d: usize) -> Vec<Vec<f64>> {
         let values = uniform(name, count * d);
@@ -236,7 +195,7 @@ mod tests {
         let frechet = &golden.more["frechet"];
         let (mean, covariance) = (floats(&frechet["mean"]), floats(&frechet["covariance"]));
         let d = mean.len();
-        let target = Target::new(mean, &covariance, d).unwrap();
+        let target = of(&mean, &covariance, d);
         for case in frechet["cases"].as_array().unwrap() {
             let (count, want) = (
                 case[0].as_u64().unwrap() as usize,
@@ -256,7 +215,7 @@ mod tests {
     #[test]
     fn closed_forms() {
         // Diagonal: |m|^2 + sum (sqrt a - sqrt b)^2.
-        let target = Target::new(vec![1.0, 2.0], &[4.0, 0.0, 0.0, 9.0], 2).unwrap();
+        let target = of(&[1.0, 2.0], &[4.0, 0.0, 0.0, 9.0], 2);
         let rows = [
             vec![0.0, 0.0],
             vec![2.0, 0.0],
@@ -270,7 +229,7 @@ mod tests {
         set.accept(&rows[3]);
         assert_eq!(set.count(), 4);
         // One sample has no covariance.
-        let target = Target::new(vec![1.0, 0.0], &[4.0, 0.0, 0.0, 9.0], 2).unwrap();
+        let target = of(&[1.0, 0.0], &[4.0, 0.0, 0.0, 9.0], 2);
         assert_eq!(Set::new(target).distance_with(&[1.0, 2.0]), 4.0 + 13.0);
     }
 
@@ -288,7 +247,7 @@ mod tests {
         };
         let covariance: Vec<f64> = (0..25).map(entry).collect();
         for k in [2, 5] {
-            let target = Target::new(mean.clone(), &covariance, k).unwrap();
+            let target = of(&mean, &covariance, k);
             let (_, got) = grown(target, &rows);
             assert!(got.abs() < 1e-12, "{got}");
         }
@@ -300,7 +259,7 @@ mod tests {
         let d = 60;
         let mut covariance = vec![0.0; d * d];
         (0..d).for_each(|i| covariance[i * d + i] = 1.0);
-        let target = Target::new(vec![0.0; d], &covariance, d).unwrap();
+        let target = of(&vec![0.0; d], &covariance, d);
         let rows = samples("few", 3, d);
         let (_, got) = grown(target, &rows);
         let mean: Vec<f64> = (0..d)
@@ -321,27 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn statistics_that_are_none_are_errors() {
-        let of = |mean: &[f64], covariance: &[f64], k| {
-            Target::new(mean.to_vec(), covariance, k).unwrap_err()
-        };
-        assert!(matches!(of(&[], &[], 1), TargetError::Sizes { .. }));
-        assert!(matches!(
-            of(&[0.0], &[1.0, 1.0], 1),
-            TargetError::Sizes { .. }
-        ));
-        assert_eq!(of(&[f64::NAN], &[1.0], 1), TargetError::NonFinite);
-        assert_eq!(
-            of(&[0.0, 0.0], &[1.0, 2.0, 2.0, 1.0], 2),
-            TargetError::Negative
-        );
-        assert!(matches!(
-            of(&[0.0], &[1.0], 0),
-            TargetError::Dimensions { .. }
-        ));
-        assert!(matches!(
-            of(&[0.0], &[1.0], 2),
-            TargetError::Dimensions { .. }
-        ));
+    fn there_are_as_many_directions_as_features() {
+        let one = Gaussian::new(vec![0.0], vec![1.0], None).unwrap();
+        for wanted in [0, 2] {
+            let error = Target::new(&one, wanted).unwrap_err();
+            assert_eq!(error, MetricError::Directions { wanted, found: 1 });
+        }
     }
 }
