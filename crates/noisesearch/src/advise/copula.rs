@@ -17,9 +17,13 @@ pub fn normal_scores(merits: &[f64]) -> Vec<f64> {
     };
     let mut scores: Vec<f64> = merits.iter().map(score).collect();
     let square = scores.iter().map(|s| s * s).sum::<f64>() / scores.len().max(1) as f64;
-    if square > 1e-12 {
-        scores.iter_mut().for_each(|s| *s /= square.sqrt());
-    }
+    // Rounding gives a column without spread a little of it.
+    let scale = if square > 1e-12 {
+        square.sqrt().recip()
+    } else {
+        0.0
+    };
+    scores.iter_mut().for_each(|s| *s *= scale);
     scores
 }
 
