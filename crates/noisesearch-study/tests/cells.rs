@@ -147,10 +147,9 @@ fn a_cell_is_a_run() {
             .iter()
             .find(|arm| arm["name"].as_str() == Some(&row.arm))
             .unwrap();
-        let spec = |value: &toml::Value| Spec::from_toml(&value.to_string()).unwrap();
         let point: Spec = arm["points"][row.point].clone().try_into().unwrap();
         let shared: Option<Spec> = arm.get("spec").map(|spec| spec.clone().try_into().unwrap());
-        let base = spec(&toml::Value::Table(toml::from_str(base).unwrap()));
+        let base = Spec::from_toml(base).unwrap();
         let mut spec = point.over(shared.unwrap_or_default().over(base));
         spec.watch = None;
         spec.class = Some(row.task.clone());

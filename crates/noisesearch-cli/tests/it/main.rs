@@ -9,3 +9,4 @@ mod disk_models;
 mod families;
 mod folders;
 mod measure;
+mod study;
