@@ -10,3 +10,4 @@ mod disk_models;
 mod families;
 mod folders;
 mod measure;
+mod study;
