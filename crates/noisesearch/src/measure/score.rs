@@ -44,10 +44,13 @@ pub fn open(
     names: &[String],
     files: &Files,
 ) -> Result<Vec<Box<dyn Verifier>>, MeasureError> {
-    let Some((first, others)) = names.split_first() else {
+    if names.is_empty() {
         return Err(SpecError::NoVerifier.into());
-    };
-    files.check_names(first, others)?;
+    }
+    if let Some(name) = files.weights.keys().find(|name| !names.contains(name)) {
+        let (name, used) = (name.chars().take(80).collect(), names.join(", "));
+        return Err(SpecError::Unused { name, used }.into());
+    }
     let mut verifiers = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         if names[..index].contains(name) {
