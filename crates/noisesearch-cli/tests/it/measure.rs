@@ -51,6 +51,17 @@ fn pictures_are_scored_as_their_run_scored_them() {
     assert!((number(&totals["mean"]) - mean).abs() < 1e-12);
     assert_eq!((&totals["n"], &totals["passed"]), (&5.into(), &Value::Null));
     assert!(scored.iter().all(|picture| picture["class"] == "Q"));
+    // A list of classes says the same.
+    let names = scored
+        .iter()
+        .map(|picture| picture["image"].as_str().unwrap());
+    let names = names.map(|path| path.rsplit('/').next().unwrap());
+    scratch.write(
+        "list.tsv",
+        names.map(|name| format!("{name}\tQ\n")).collect::<String>(),
+    );
+    let listed = [&args[..], &["--classes", "list.tsv"]].concat();
+    assert_eq!(scratch.done(&listed).json(), object);
     // Another class than the picture's own; and a table for people.
     let other = [&["score", &folder, "--class", "A"], &verifiers[..]].concat();
     let other = scratch.done(&other).out;

@@ -107,7 +107,7 @@ fn columns(
         images: &images,
         early: None,
     };
-    let column = |verifier: &Box<dyn Verifier>| {
+    let column = |verifier: &dyn Verifier| {
         let name = &verifier.id().name;
         let scores = verifier.score(task, &samples);
         let scores = scores.map_err(|source| judge_error(name, group, source))?;
@@ -120,7 +120,10 @@ fn columns(
             }),
         }
     };
-    verifiers.iter().map(column).collect()
+    verifiers
+        .iter()
+        .map(|verifier| column(&**verifier))
+        .collect()
 }
 
 /// What verifier number `verifier` made of all pictures.
