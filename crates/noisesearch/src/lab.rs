@@ -5,10 +5,12 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
+use noisesearch_verifiers::fid::Fid;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::statistics::StatisticsError;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
 use std::sync::Arc;
@@ -103,8 +105,8 @@ fn scene_verifiers() -> Vec<VerifierEntry> {
 }
 
 fn glyph_verifiers() -> Vec<VerifierEntry> {
-    type Make = fn() -> Result<Box<dyn Verifier>, noisesearch_models::weights::WeightsError>;
-    let all: [(&str, &str, Make); 3] = [
+    type Make = fn() -> Result<Box<dyn Verifier>, StatisticsError>;
+    let all: [(&str, &str, Make); 4] = [
         (
             "classifier",
             "supervised: the classifier's logit of the class",
@@ -114,6 +116,11 @@ fn glyph_verifiers() -> Vec<VerifierEntry> {
             "oracle",
             "independent evaluator: its probability of the class",
             || Ok(Box::new(Oracle::new(Judge::oracle()?))),
+        ),
+        (
+            "oracle-fid",
+            "minus the FID of the accepted glyphs with this one, by the evaluator's features",
+            || Ok(Box::new(Fid::glyphs()?)),
         ),
         (
             "self",

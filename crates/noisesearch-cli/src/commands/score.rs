@@ -49,7 +49,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<Exit> {
 pub fn left_out(others: usize) {
     if others > 0 {
         say(&format!(
-            "note: {others} pictures that are no PNG were left out; convert them to have them judged"
+            "note: {others} pictures that are no PNG were left out; convert them to judge them"
         ));
     }
 }

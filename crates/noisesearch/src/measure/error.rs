@@ -62,7 +62,8 @@ pub enum MeasureError {
     },
     /// A picture of which nobody said what it shall show.
     #[error(
-        "{} does not say what it shall show; give --prompt or --class, or a list by --prompts or --classes",
+        "{} does not say what it shall show; give --prompt or --class, or a list by --prompts or \
+         --classes",
         path.display()
     )]
     NoTask {
