@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use noisesearch::limits::CONFIG_BYTES_MAX;
-use noisesearch::spec::Spec;
+use noisesearch::spec::{Spec, Task};
 use noisesearch_core::budget::{Budget, Target};
 use std::fs::File;
 use std::io::Read;
@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Search for a better sample
     Generate(Box<Generate>),
+    /// Measure a few tasks and say how a budget is best spent
+    Advise(Box<Advise>),
     /// Go on with a run that was stopped
     Resume {
         /// The run directory
@@ -52,6 +54,8 @@ pub enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
     },
+    /// Compare searches, verifiers and models at equal cost, as a file says
+    Study(Study),
     /// Ask verifiers about pictures that are there
     Score(ScoreArgs),
     /// Measure a set of pictures against another: FID, inception score, precision, recall
@@ -67,6 +71,29 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// `study`.
+#[derive(Debug, Args)]
+pub struct Study {
+    /// Files of studies, or directories of them
+    #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub studies: Vec<PathBuf>,
+    /// Where known outcomes lie and every study has its directory
+    #[arg(long, value_name = "DIR", default_value = "runs/studies", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The small sizes that a file has for a quick look
+    #[arg(long)]
+    pub quick: bool,
+    /// Write the answers as images, too, in the layouts of GenEval and T2I-CompBench
+    #[arg(long)]
+    pub images: bool,
+    /// Where the findings of all studies are written; findings.md in --out by default
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub findings: Option<PathBuf>,
+    /// Print one JSON object on stdout and nothing else
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `generate`.
@@ -136,6 +163,85 @@ pub struct Generate {
     /// The search and its settings.
     #[command(flatten)]
     pub search: SearchArgs,
+}
+
+/// `advise`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Advise {
+    /// Prompts to measure [default for the lab's models: twelve of theirs]
+    #[arg(conflicts_with = "classes")]
+    pub prompts: Vec<String>,
+    /// Class to measure, for class-conditional models; may be repeated
+    #[arg(long = "class", value_name = "NAME")]
+    pub classes: Vec<String>,
+    /// Model: a name of `noisesearch models`, org/name of the Hugging Face hub, a folder or a file
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// What a run may cost: 640nfe or 64evals; may be repeated
+    #[arg(long = "budget")]
+    pub budgets: Vec<Budget>,
+    /// What the search is for, instead of verifiers: overall, prompt, preference or looks
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["verifiers", "objective"])]
+    pub goal: Option<String>,
+    /// Verifier to optimise; may be repeated; see `noisesearch verifiers`
+    #[arg(long = "verifier", value_name = "NAME")]
+    pub verifiers: Option<Vec<String>>,
+    /// What is maximised: a verifier, 0.7*clip+0.3*looks, or rank(clip,looks)
+    #[arg(long, value_name = "EXPRESSION")]
+    pub objective: Option<String>,
+    /// Solver steps of the answer
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u16>,
+    /// Classifier-free guidance; 1 is unguided
+    #[arg(long, value_name = "SCALE")]
+    pub guidance: Option<f32>,
+    /// euler, heun, ddim or dpmpp-2m
+    #[arg(long, value_name = "NAME")]
+    pub solver: Option<String>,
+    /// Noises to measure a task with
+    #[arg(long, value_name = "N", default_value_t = noisesearch::advise::NOISES,
+          value_parser = clap::value_parser!(u64).range(2..=256))]
+    pub noises: u64,
+    /// Where files lie and the model lives.
+    #[command(flatten)]
+    pub files: FilesArgs,
+    /// Where the measurement is kept, for this command and for `generate --search auto`
+    #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Print one JSON object on stdout and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Advise {
+    /// What was typed, without a task.
+    pub fn spec(&self) -> anyhow::Result<Spec> {
+        Ok(Spec {
+            model: self.model.clone(),
+            goal: self.goal.clone(),
+            verifiers: self.verifiers.clone(),
+            watch: Some(Vec::new()),
+            objective: self.objective.clone(),
+            steps: self.steps,
+            guidance: self.guidance,
+            solver: self.solver.clone(),
+            width: self.files.width,
+            height: self.files.height,
+            device: self.files.device.clone(),
+            dtype: self.files.dtype.clone(),
+            weights: self.files.weights()?,
+            ..Spec::default()
+        })
+    }
+
+    /// The tasks that were typed.
+    pub fn tasks(&self) -> Vec<Task> {
+        let prompts = self.prompts.iter().cloned().map(Task::Prompt);
+        prompts
+            .chain(self.classes.iter().cloned().map(Task::Class))
+            .collect()
+    }
 }
 
 impl Generate {

@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod advise;
 mod completions;
 mod fid;
 mod generate;
@@ -8,6 +9,7 @@ mod report;
 mod resume;
 mod score;
 mod searches;
+mod study;
 mod verifiers;
 mod verify;
 
@@ -21,9 +23,11 @@ use std::path::Path;
 pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Generate(args) => generate::run(*args),
+        Command::Advise(args) => advise::run(*args),
         Command::Resume { run, json } => resume::run(&run, json),
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),
+        Command::Study(args) => study::run(&args),
         Command::Score(args) => score::run(args),
         Command::Fid(args) => fid::run(&args),
         Command::Models => models::run(),

@@ -5,6 +5,7 @@ use noisesearch::measure::MeasureError;
 use noisesearch::rundir::SPEC;
 use noisesearch::spec::SpecError;
 use noisesearch::{Error, ErrorKind};
+use noisesearch_study::StudyError;
 use std::io::{self, ErrorKind as Io, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -57,6 +58,10 @@ pub fn of(result: anyhow::Result<Exit>) -> Exit {
     say(&format!("error: {}", message(&error)));
     let exit = kind(&error);
     if exit != Exit::Stopped || disk_too_small(&error) {
+        return exit;
+    }
+    if error.is::<StudyError>() {
+        say("to go on: the same command again");
         return exit;
     }
     // What never began cannot be resumed.
@@ -126,7 +131,8 @@ fn kind(error: &anyhow::Error) -> Exit {
     if error.is::<Usage>() || error.is::<SpecError>() {
         return Exit::Usage;
     }
-    let kind = error.downcast_ref::<Error>().map(Error::kind);
+    let study = error.downcast_ref::<StudyError>().map(StudyError::kind);
+    let kind = study.or(error.downcast_ref::<Error>().map(Error::kind));
     match kind.or_else(|| error.downcast_ref().map(MeasureError::kind)) {
         Some(ErrorKind::Usage) => Exit::Usage,
         Some(ErrorKind::Resumable) => Exit::Stopped,

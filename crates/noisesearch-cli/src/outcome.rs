@@ -67,6 +67,12 @@ pub fn resume(run: &Path) -> String {
     )
 }
 
+/// The command that was typed, as it can be typed again.
+pub fn again() -> String {
+    let words = std::env::args_os().map(|word| quoted(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A word as a POSIX shell reads it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);

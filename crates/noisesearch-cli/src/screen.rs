@@ -17,6 +17,52 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Ticks of a full bar.
 const FULL: u64 = 1000;
 
+/// Watches a study for a person.
+pub struct StudyScreen {
+    bar: Option<ProgressBar>,
+    shown: Option<Instant>,
+}
+
+impl StudyScreen {
+    /// Looks at stderr once.
+    pub fn new() -> Self {
+        Self {
+            bar: io::stderr().is_terminal().then(bar),
+            shown: None,
+        }
+    }
+
+    /// Takes the bar away, so that text may follow.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl noisesearch_study::watch::Observer for StudyScreen {
+    fn progress(&mut self, progress: &noisesearch_study::watch::Progress) {
+        let (cells, of, made) = (progress.cells, progress.of, progress.made);
+        let left = progress.seconds_left.map(|s| format!("  {s:.0} s left"));
+        let left = left.unwrap_or_default();
+        let text = format!("{}: {cells}/{of} cells  {made} made{left}", progress.study);
+        if let Some(bar) = &self.bar {
+            bar.set_position((progress.fraction * FULL as f64) as u64);
+            bar.set_message(text);
+        } else if self.shown.is_none_or(|shown| shown.elapsed() >= LINE_EVERY) {
+            self.shown = Some(Instant::now());
+            say(&text);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(&format!("note: {text}"))),
+            None => say(&format!("note: {text}")),
+        }
+    }
+}
+
 /// Watches a run for a person.
 pub struct Screen {
     bar: Option<ProgressBar>,
@@ -62,7 +108,8 @@ impl Screen {
         self.line(&format!("goal {goal}: the objective is {objective}"));
     }
 
-    fn line(&self, text: &str) {
+    /// Says something.
+    pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),
             None => say(text),

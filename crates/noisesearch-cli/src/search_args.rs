@@ -5,18 +5,20 @@ use crate::exit::Usage;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use noisesearch::spec::SearchTable;
+use noisesearch::spec::{AUTO, SearchTable};
 use noisesearch_core::search::SearchSpec;
 use toml::{Table, Value};
 
 const ZERO_ORDER: &str = "zero-order";
 const PATHS: &str = "paths";
+const FIRST_ORDER: &str = "first-order";
+const HALVING: &str = "halving";
 const METHOD: &str = "method";
 
 /// A search and its settings.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// How to search; see `noisesearch searches`
+    /// How to search; see `noisesearch searches`; auto measures first, see `noisesearch advise`
     #[arg(long, value_name = "NAME", value_parser = names())]
     pub search: Option<String>,
     /// Neighbours a round
@@ -52,6 +54,29 @@ pub struct SearchArgs {
     /// Solver steps of a backward leg
     #[arg(long, value_name = "N", help_heading = "With --search paths")]
     pub leg_steps: Option<u16>,
+    /// Noises that climb side by side
+    #[arg(long, value_name = "N", help_heading = "With --search first-order")]
+    pub pivots: Option<u32>,
+    /// Length of the first step, as a share of the noise's norm
+    #[arg(long, value_name = "SHARE", help_heading = "With --search first-order")]
+    pub rate: Option<f64>,
+    /// Verifier whose gradient is followed [default: the first that is optimised]
+    #[arg(long, value_name = "NAME", help_heading = "With --search first-order")]
+    pub follow: Option<String>,
+    /// Noises to begin with [default: as many as the budget pays for]
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub starts: Option<u32>,
+    /// Noise levels where predictions are judged, such as 0.75,0.5
+    #[arg(
+        long,
+        value_name = "LEVELS",
+        value_delimiter = ',',
+        help_heading = "With --search halving"
+    )]
+    pub rungs: Option<Vec<f64>>,
+    /// One in this many survives a rung
+    #[arg(long, value_name = "N", help_heading = "With --search halving")]
+    pub factor: Option<u32>,
 }
 
 impl SearchArgs {
@@ -76,7 +101,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 11] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 17] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -89,6 +114,12 @@ impl SearchArgs {
             (PATHS, "backward", self.backward.map(Value::from)),
             (PATHS, "first-steps", integer(self.first_steps)),
             (PATHS, "leg-steps", integer(self.leg_steps)),
+            (FIRST_ORDER, "pivots", integer(self.pivots)),
+            (FIRST_ORDER, "rate", self.rate.map(Value::from)),
+            (FIRST_ORDER, "follow", self.follow.clone().map(Value::from)),
+            (HALVING, "starts", integer(self.starts)),
+            (HALVING, "rungs", self.rungs.clone().map(Value::from)),
+            (HALVING, "factor", integer(self.factor)),
         ]
     }
 }
@@ -98,5 +129,6 @@ fn integer(number: Option<impl Into<i64>>) -> Option<Value> {
 }
 
 fn names() -> PossibleValuesParser {
-    SearchSpec::all().map(|spec| spec.name()).into()
+    let names = SearchSpec::all().map(|spec| spec.name());
+    names.into_iter().chain([AUTO]).collect::<Vec<_>>().into()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct JobId(pub u64);
 
 /// What of a recipe's state is decoded and scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
     /// The finished sample; the recipe ends at level 0.

@@ -16,9 +16,9 @@ mod entry;
 mod fingerprint;
 mod line;
 
-pub use entry::{Entry, Told};
+pub use crate::chain::Head;
+pub use entry::{Entry, Told, outcome};
 pub use fingerprint::{Difference, Fingerprint};
-pub use line::Head;
 
 use crate::disk::{Disk, DiskError};
 use crate::limits::{JOURNAL_LINE_MAX, JOURNAL_MAX};
@@ -153,7 +153,7 @@ impl<'d> Journal<'d> {
         if disk.read(JOURNAL, JOURNAL_MAX)?.is_some() {
             return Err(JournalError::Exists);
         }
-        let (bytes, head) = line::write(Head::default(), &line::first(fingerprint)?)?;
+        let (bytes, head) = line::write(Head::default(), &line::first(fingerprint))?;
         disk.replace(JOURNAL, &bytes)?;
         let journal = Self {
             disk,
@@ -205,7 +205,7 @@ impl<'d> Journal<'d> {
         if self.failed {
             return Err(JournalError::Failed);
         }
-        let (bytes, head) = line::write(self.head, &line::to_json(entry)?)?;
+        let (bytes, head) = line::write(self.head, entry)?;
         let len = self.len + bytes.len() as u64;
         if len > JOURNAL_MAX {
             return Err(JournalError::Full { bytes: len });

@@ -1,4 +1,7 @@
 //! Two honest columns: what the algorithm asked for (*billed*) and what really ran (*spent*).
+//!
+//! Both are in forward evaluations of the denoiser. A backward one, where a gradient is taken,
+//! counts as [`BACKWARD_NFE`] of them in either column; what a verifier computes is in neither.
 
 use crate::level::Level;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,10 @@ pub struct Ledger {
 
 /// What a preview is billed besides reaching its level: one evaluation gives the x0-prediction.
 pub const PREVIEW_NFE: u64 = 1;
+
+/// What a backward evaluation of the denoiser counts beside its forward one: the convention of
+/// Ma et al., arXiv 2501.09732, figure 14.
+pub const BACKWARD_NFE: u64 = 3;
 
 /// How many NFE a deterministic solve costs: `per_step * steps`, less `saved_at_zero` when it
 /// ends at level 0 (Heun's last step is Euler).

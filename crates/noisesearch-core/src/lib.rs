@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
+pub mod chain;
 pub mod conformance;
 pub mod disk;
 pub mod drive;

@@ -1,7 +1,7 @@
 //! Every limit, stored once, with its reason.
 
 /// Moves in a recipe. A chain of nudges is one move a round, so this is the number of rounds
-/// that one lineage may improve; a recipe stays under 4 KB and replaying its noises under a
+/// that one lineage may improve; a recipe stays under 9 KB and replaying its noises under a
 /// millisecond for the sizes of the embedded models.
 pub const MOVES_MAX: usize = 255;
 

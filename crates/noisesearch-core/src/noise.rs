@@ -122,6 +122,28 @@ pub fn nudge(x: &[f32], cosine: f32, direction: Stream) -> Vec<f32> {
     (0..x.len()).map(|i| neighbour(i) as f32).collect()
 }
 
+/// Noise `x` moved along `gradient` on its norm shell: the projected step, which keeps a noise as
+/// likely as it was (first-order search of Ma et al., arXiv 2501.09732, figure 14; the rule is
+/// ours).
+///
+/// ```text
+/// y = x + rate |x| g / |g|,  x' = |x| y / |y|
+/// ```
+///
+/// Computed in f64 in index order. A gradient of zeros leaves `x` as it is.
+pub fn ascend(x: &[f32], gradient: &[f32], rate: f32) -> Vec<f32> {
+    let norm = |value: &dyn Fn(usize) -> f64| {
+        let squares = (0..x.len()).map(|i| value(i) * value(i));
+        squares.sum::<f64>().sqrt()
+    };
+    let radius = norm(&|i| f64::from(x[i]));
+    let slope = norm(&|i| f64::from(gradient[i]));
+    let step = f64::from(rate) * radius / slope.max(TINY);
+    let ahead = |i: usize| f64::from(x[i]) + step * f64::from(gradient[i]);
+    let back = radius / norm(&ahead).max(TINY);
+    (0..x.len()).map(|i| (back * ahead(i)) as f32).collect()
+}
+
 /// Keeps a division by a norm finite; the authors' value.
 const TINY: f64 = 1e-12;
 

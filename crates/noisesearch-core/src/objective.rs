@@ -132,12 +132,26 @@ impl Objective {
         })
     }
 
-    /// Positions in `set`, best first.
-    pub fn order(&self, set: &[Entry]) -> Vec<usize> {
-        let merits: Vec<f64> = match self {
+    /// What [`Objective::order`] sorts by, in the order of `set`: comparable within it, higher is
+    /// better, minus infinity for a failed candidate.
+    pub fn merits(&self, set: &[Entry]) -> Vec<f64> {
+        let mut merits: Vec<f64> = match self {
             Self::MeanRank(verifiers) => mean_rank_merits(verifiers, set),
             _ => set.iter().map(|entry| self.merit(entry)).collect(),
         };
+        for (merit, _) in merits
+            .iter_mut()
+            .zip(set)
+            .filter(|(_, e)| e.scores.is_none())
+        {
+            *merit = f64::NEG_INFINITY;
+        }
+        merits
+    }
+
+    /// Positions in `set`, best first.
+    pub fn order(&self, set: &[Entry]) -> Vec<usize> {
+        let merits = self.merits(set);
         let mut order: Vec<usize> = (0..set.len()).collect();
         order.sort_by(|&a, &b| {
             let failed = set[a].scores.is_none().cmp(&set[b].scores.is_none());

@@ -4,9 +4,11 @@
 //! [`Recipe::check`] says what is legal.
 
 mod bytes;
+mod name;
 mod text;
 
 pub use bytes::{RECIPE_VERSION, RecipeId, RecipeIdError};
+pub use name::{NAME_MAX, VerifierName, VerifierNameError};
 
 use crate::level::{Level, LevelError};
 use crate::limits::MOVES_MAX;
@@ -45,6 +47,17 @@ pub enum Move {
         /// Level reached; below the present one.
         to: Level,
         /// Solver steps, at least 1.
+        steps: u16,
+    },
+    /// Noise moved up the gradient of a verifier's score on its norm shell (first-order search,
+    /// [`crate::noise::ascend`]). The score is that of the noise solved to level 0; the gradient
+    /// is taken through that solve. Only allowed while the state is still pure noise (level 1).
+    Ascend {
+        /// Whose score rises.
+        verifier: VerifierName,
+        /// Length of the step as a share of the noise's norm, in `(0, 1]`.
+        rate: f32,
+        /// Solver steps of the solve, at least 1.
         steps: u16,
     },
 }
@@ -88,6 +101,30 @@ pub enum RecipeError {
         position: usize,
         /// The level there.
         level: f32,
+    },
+    /// An ascent after the noise was denoised.
+    #[error("move {position}: an ascent needs pure noise (level 1), but the level is {level}")]
+    AscentBelowNoise {
+        /// Which move.
+        position: usize,
+        /// The level there.
+        level: f32,
+    },
+    /// A rate outside (0, 1].
+    #[error("move {position}: rate {rate} must be above 0 and at most 1")]
+    Rate {
+        /// Which move.
+        position: usize,
+        /// The number given.
+        rate: f32,
+    },
+    /// Bytes or text that name no verifier.
+    #[error("move {position}: {source}")]
+    Name {
+        /// Which move.
+        position: usize,
+        /// The name given.
+        source: VerifierNameError,
     },
     /// A cosine outside (-1, 1).
     #[error("move {position}: cosine {cosine} must lie strictly between -1 and 1")]
@@ -161,8 +198,8 @@ pub enum RecipeError {
 
 impl Recipe {
     /// Checks every move at the level where it happens: nudges only at level 1 with a cosine in
-    /// (-1, 1); solvers strictly down in at least one step; renoising strictly up; at most
-    /// [`MOVES_MAX`] moves.
+    /// (-1, 1), ascents there with a rate in (0, 1]; solvers strictly down in at least one step;
+    /// renoising strictly up; at most [`MOVES_MAX`] moves.
     pub fn check(&self) -> Result<(), RecipeError> {
         if self.moves.len() > MOVES_MAX {
             return Err(RecipeError::TooLong(self.moves.len()));
@@ -188,17 +225,17 @@ impl Recipe {
             .unwrap_or(Level::NOISE)
     }
 
-    /// The same noise solved to the end in `steps`: only for nudges followed by one denoising to
-    /// level 0, because only there the winner can be made again more finely. `None` otherwise,
-    /// and for `steps` 0.
+    /// The same noise solved to the end in `steps`: only for nudges and ascents followed by one
+    /// denoising to level 0, because only there the winner can be made again more finely. `None`
+    /// otherwise, and for `steps` 0.
     pub fn with_final_steps(&self, steps: u16) -> Option<Self> {
-        let (last, nudges) = self.moves.split_last()?;
+        let (last, before) = self.moves.split_last()?;
         let whole = matches!(last, Move::Denoise { to, .. } if *to == Level::CLEAN);
-        let plain = nudges.iter().all(|step| matches!(step, Move::Nudge { .. }));
+        let plain = before.iter().all(|step| step.to().is_none());
         if !whole || !plain || steps == 0 {
             return None;
         }
-        let mut moves = nudges.to_vec();
+        let mut moves = before.to_vec();
         moves.push(Move::Denoise {
             to: Level::CLEAN,
             steps,
@@ -211,10 +248,10 @@ impl Recipe {
 }
 
 impl Move {
-    /// The level that this move reaches; `None` when it stays (a nudge).
+    /// The level that this move reaches; `None` when it stays (a nudge, an ascent).
     pub fn to(&self) -> Option<Level> {
         match *self {
-            Move::Nudge { .. } => None,
+            Move::Nudge { .. } | Move::Ascend { .. } => None,
             Move::Denoise { to, .. } | Move::Renoise { to, .. } | Move::Diffuse { to, .. } => {
                 Some(to)
             }
@@ -231,6 +268,13 @@ impl Move {
             }),
             Move::Nudge { cosine, .. } if cosine > -1.0 && cosine < 1.0 => Ok(level),
             Move::Nudge { cosine, .. } => Err(RecipeError::Cosine { position, cosine }),
+            Move::Ascend { .. } if level != Level::NOISE => Err(RecipeError::AscentBelowNoise {
+                position,
+                level: from,
+            }),
+            Move::Ascend { steps: 0, .. } => Err(RecipeError::NoSteps { position }),
+            Move::Ascend { rate, .. } if rate > 0.0 && rate <= 1.0 => Ok(level),
+            Move::Ascend { rate, .. } => Err(RecipeError::Rate { position, rate }),
             Move::Denoise { to, .. } | Move::Diffuse { to, .. } if to >= level => {
                 Err(RecipeError::NotDown {
                     position,

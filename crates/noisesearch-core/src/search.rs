@@ -8,6 +8,8 @@
 //! ```
 
 mod desk;
+pub mod first_order;
+pub mod halving;
 pub mod paths;
 pub mod random;
 mod spec;

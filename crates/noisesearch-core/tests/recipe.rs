@@ -2,7 +2,7 @@
 
 use noisesearch_core::level::Level;
 use noisesearch_core::limits::MOVES_MAX;
-use noisesearch_core::recipe::{Move, Recipe, RecipeError, RecipeId};
+use noisesearch_core::recipe::{Move, NAME_MAX, Recipe, RecipeError, RecipeId};
 use proptest::prelude::*;
 
 fn level(value: f32) -> Level {
@@ -40,6 +40,11 @@ fn legal(raw: Vec<(u8, u32, u16, f32)>) -> Vec<Move> {
                 to: level(down),
                 steps,
             },
+            4 if at == 1.0 => Move::Ascend {
+                verifier: format!("v-{draw:x}").parse().unwrap(),
+                rate: 1.0 - unit,
+                steps,
+            },
             _ => continue,
         };
         at = step.to().map_or(at, Level::get);
@@ -49,7 +54,7 @@ fn legal(raw: Vec<(u8, u32, u16, f32)>) -> Vec<Move> {
 }
 
 fn recipes() -> impl Strategy<Value = Recipe> {
-    let raw = prop::collection::vec((0..4u8, any::<u32>(), 1..u16::MAX, 0.0..1.0f32), 0..40);
+    let raw = prop::collection::vec((0..5u8, any::<u32>(), 1..u16::MAX, 0.0..1.0f32), 0..40);
     (any::<u64>(), raw).prop_map(|(root, raw)| Recipe {
         root,
         moves: legal(raw),
@@ -121,6 +126,87 @@ fn human_form_is_fixed() {
         "the canonical bytes changed: new RECIPE_VERSION?"
     );
     assert_eq!(recipe.level(), Level::CLEAN);
+}
+
+fn ascend(rate: f32, steps: u16) -> Move {
+    let verifier = "classifier".parse().unwrap();
+    Move::Ascend {
+        verifier,
+        rate,
+        steps,
+    }
+}
+
+#[test]
+fn an_ascent_has_a_fixed_form() {
+    let recipe = Recipe {
+        root: 7,
+        moves: vec![ascend(0.1, 20), denoise(0.0, 20)],
+    };
+    let text = "root 7 | ascend classifier by 0.1 in 20 | denoise to 0 in 20";
+    assert_eq!(recipe.to_string(), text);
+    let name = [&[5, 10], &b"classifier"[..]].concat();
+    let numbers = [0.1f32.to_le_bytes().as_slice(), &[20, 0]].concat();
+    assert_eq!(recipe.bytes()[9..27], [name, numbers].concat());
+    let json = serde_json::to_value(recipe.moves[0]).unwrap();
+    assert_eq!(json["move"], "ascend");
+    assert_eq!(json["verifier"], "classifier");
+    assert_eq!(
+        recipe.with_final_steps(50).unwrap().moves[0],
+        ascend(0.1, 20)
+    );
+}
+
+#[test]
+fn illegal_ascents_are_named() {
+    let check = |moves: Vec<Move>| Recipe { root: 1, moves }.check();
+    for rate in [0.0, -0.1, 1.01, f32::NAN, f32::INFINITY] {
+        let error = check(vec![ascend(rate, 1)]).unwrap_err();
+        assert!(
+            matches!(error, RecipeError::Rate { position: 1, .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        check(vec![ascend(0.5, 0)]),
+        Err(RecipeError::NoSteps { position: 1 })
+    );
+    let low = RecipeError::AscentBelowNoise {
+        position: 2,
+        level: 0.5,
+    };
+    assert_eq!(check(vec![denoise(0.5, 1), ascend(0.5, 1)]), Err(low));
+}
+
+#[test]
+fn names_that_a_recipe_cannot_hold_are_refused() {
+    let longest = "x".repeat(NAME_MAX);
+    let text = |name: &str| format!("root 7 | ascend {name} by 0.1 in 20").parse::<Recipe>();
+    assert!(text(&longest).is_ok() && text("dinov2-class").is_ok());
+    for name in ["cmd:./score.py", "näme", &format!("{longest}x")] {
+        let error = text(name).unwrap_err();
+        assert!(
+            matches!(error, RecipeError::Name { position: 1, .. }),
+            "{error}"
+        );
+    }
+    let good = Recipe {
+        root: 7,
+        moves: vec![ascend(0.1, 20)],
+    };
+    for (at, value) in [(10, 25), (10, 255), (10, 0), (11, b' '), (11, 0xff)] {
+        let mut bytes = good.bytes();
+        bytes[at] = value;
+        let error = Recipe::from_bytes(&bytes).unwrap_err();
+        assert!(
+            matches!(error, RecipeError::Name { position: 1, .. }),
+            "{at}: {error}"
+        );
+    }
+    for cut in 10..good.bytes().len() {
+        let error = Recipe::from_bytes(&good.bytes()[..cut]).unwrap_err();
+        assert_eq!(error, RecipeError::Truncated { at: cut });
+    }
 }
 
 #[test]

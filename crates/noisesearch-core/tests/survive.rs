@@ -35,10 +35,15 @@ fn setup(search: SearchSpec, budget: Budget) -> Setup {
     }
 }
 
+/// Every algorithm with its defaults.
+fn searches() -> [SearchSpec; 5] {
+    SearchSpec::all().map(|search| search.following("score".parse().unwrap()))
+}
+
 /// Every algorithm with a budget of `evals` candidates.
 fn setups(evals: u64) -> Vec<Setup> {
-    let searches = SearchSpec::all().into_iter();
-    searches
+    searches()
+        .into_iter()
         .map(|search| setup(search, Budget::Evals(evals)))
         .collect()
 }
@@ -246,7 +251,7 @@ fn swarm() {
 }
 
 fn random_setup(dice: &mut Dice) -> Setup {
-    let search = SearchSpec::all()[dice.below(3) as usize].clone();
+    let search = searches()[dice.below(4) as usize].clone();
     let budget = match dice.below(2) {
         0 => Budget::Evals(8 + dice.below(60)),
         _ => Budget::Nfe(150 + dice.below(1000)),

@@ -1,6 +1,7 @@
 //! Decoders: from latents to images as a PNG holds them.
 
 use crate::denoiser::Decoder;
+use crate::gradient::DecoderGradient;
 use candle_core::{Result, Tensor};
 
 /// Pixel-space models: `[-1, 1]` to `[0, 1]`, clamped and rounded to multiples of 1/255.
@@ -13,6 +14,22 @@ impl Decoder for Pixels {
         let level = |v: f32| ((v * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() / 255.0;
         let images: Vec<f32> = values.into_iter().map(level).collect();
         Tensor::from_vec(images, latents.shape(), latents.device())
+    }
+
+    fn gradient(&self) -> Option<&dyn DecoderGradient> {
+        Some(self)
+    }
+}
+
+impl DecoderGradient for Pixels {
+    fn vjp(&self, latents: &Tensor, cotangent: &Tensor) -> Result<Tensor> {
+        let values = latents.flatten_all()?.to_vec1::<f32>()?;
+        let mut slopes = cotangent.flatten_all()?.to_vec1::<f32>()?;
+        for (slope, value) in slopes.iter_mut().zip(values) {
+            let inside = (-1.0..=1.0).contains(&value);
+            *slope *= if inside { 0.5 } else { 0.0 };
+        }
+        Tensor::from_vec(slopes, latents.shape(), latents.device())
     }
 }
 
@@ -32,5 +49,13 @@ mod tests {
             .to_vec1::<f32>()
             .unwrap();
         assert_eq!(y, [0.0, 0.0, 128.0 / 255.0, 166.0 / 255.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn the_way_back_passes_rounding_and_stops_at_the_clamp() {
+        let x = Tensor::new(&[[-2.0f32, -1.0, 0.3, 1.0, 1.01]], &Device::Cpu).unwrap();
+        let slopes = Pixels.vjp(&x, &x.ones_like().unwrap()).unwrap();
+        let slopes = slopes.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(slopes, [0.0, 0.5, 0.5, 0.5, 0.0]);
     }
 }

@@ -1,5 +1,6 @@
 //! The seams of a diffusion model. The denoiser is the only thing that costs NFE.
 
+use crate::gradient::{DecoderGradient, DenoiserGradient, NetworkGradient};
 use crate::task::Task;
 use candle_core::{Result, Tensor};
 use noisesearch_core::level::Level;
@@ -39,6 +40,10 @@ pub trait Network: Send + Sync {
     /// `x`: `[b, c, h, w]` f32 at one level; `rows`: one encoding a row. Returns `x`'s shape.
     /// A row's result does not depend on its neighbours, bit for bit.
     fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor>;
+    /// The way back, for a network that has one.
+    fn gradient(&self) -> Option<&dyn NetworkGradient> {
+        None
+    }
 }
 
 /// Predicts the clean sample.
@@ -49,6 +54,10 @@ pub trait Denoiser: Send + Sync {
     fn denoise(&self, x: &Tensor, at: Level, cond: &Conditioning) -> Result<Tensor>;
     /// Network passes a row and evaluation: 2 with classifier-free guidance.
     fn passes_per_row(&self, cond: &Conditioning) -> u64;
+    /// The way back, for a denoiser that has one.
+    fn gradient(&self) -> Option<Box<dyn DenoiserGradient + '_>> {
+        None
+    }
 }
 
 /// Turns a task into what the network is given. Unknown words or classes are errors that name
@@ -71,6 +80,10 @@ pub trait Decoder: Send + Sync {
     /// `latents`: `[b, c, h, w]` f32 -> images `[b, 1|3, H, W]` f32 in `[0, 1]`, every value a
     /// multiple of 1/255, so that what is scored is what a PNG holds.
     fn decode(&self, latents: &Tensor) -> Result<Tensor>;
+    /// The way back, for a decoder that has one.
+    fn gradient(&self) -> Option<&dyn DecoderGradient> {
+        None
+    }
 }
 
 impl<T: Conditioner + ?Sized> Conditioner for std::sync::Arc<T> {

@@ -5,6 +5,7 @@
 //! ```
 
 use crate::denoiser::{Conditioning, Denoiser, Encoded, LatentShape, Network};
+use crate::gradient::{DenoiserGradient, NetworkGradient};
 use crate::path::NoisePath;
 use crate::prediction::{Prediction, PredictionError};
 use candle_core::{Result, Tensor};
@@ -70,6 +71,52 @@ impl Denoiser for Guided {
 
     fn passes_per_row(&self, cond: &Conditioning) -> u64 {
         if is_guided(cond) { 2 } else { 1 }
+    }
+
+    fn gradient(&self) -> Option<Box<dyn DenoiserGradient + '_>> {
+        let network = self.network.gradient()?;
+        Some(Box::new(GuidedGradient {
+            network,
+            guided: self,
+        }))
+    }
+}
+
+/// A [`Guided`] backwards: the transposes of its weighted sums.
+struct GuidedGradient<'a> {
+    network: &'a dyn NetworkGradient,
+    guided: &'a Guided,
+}
+
+impl DenoiserGradient for GuidedGradient<'_> {
+    fn vjp(
+        &self,
+        x: &Tensor,
+        at: Level,
+        cond: &Conditioning,
+        cotangent: &Tensor,
+    ) -> Result<Tensor> {
+        let Guided {
+            prediction, path, ..
+        } = self.guided;
+        let (keep, turn) = prediction.weights(path.at(at));
+        let given = flat(cotangent)?;
+        let through = |row: &Encoded, share: f64| -> Result<Vec<f32>> {
+            let part = given.iter().map(|d| (share * f64::from(*d)) as f32);
+            let part = Tensor::from_vec(part.collect::<Vec<f32>>(), x.shape(), x.device())?;
+            flat(&self.network.vjp(x, at, row, &part)?)
+        };
+        let scale = f64::from(cond.guidance);
+        let (with, without) = rayon::join(
+            || through(&cond.cond, turn * scale),
+            || match is_guided(cond) {
+                true => through(&cond.uncond, turn * (1.0 - scale)),
+                false => Ok(vec![0.0; given.len()]),
+            },
+        );
+        let parts = given.iter().zip(with?).zip(without?);
+        let sum = parts.map(|((d, c), u)| (keep * f64::from(*d)) as f32 + (c + u));
+        Tensor::from_vec(sum.collect::<Vec<f32>>(), x.shape(), x.device())
     }
 }
 

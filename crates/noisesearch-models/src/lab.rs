@@ -68,13 +68,13 @@ pub enum GlyphsSize {
 
 /// Class-conditional 32x32 grey digits and capitals.
 pub fn glyphs(size: GlyphsSize) -> Result<LabModel, LabError> {
-    let (bytes, config) = match size {
-        GlyphsSize::Base => (GLYPHS_BASE, SitConfig::GLYPHS_BASE),
-        GlyphsSize::Small => (GLYPHS_SMALL, SitConfig::GLYPHS_SMALL),
+    let bytes = match size {
+        GlyphsSize::Base => GLYPHS_BASE,
+        GlyphsSize::Small => GLYPHS_SMALL,
     };
     let mut file = Weights::from_bytes(bytes)?;
     let weights = file.hash().to_owned();
-    let sit = Sit::load(config, |name, shape| file.take_vec(name, shape))?;
+    let sit = Sit::load(size.config(), |name, shape| file.take_vec(name, shape))?;
     file.finish()?;
     let side = sit.config().input_size;
     let shape = LatentShape {
@@ -94,6 +94,16 @@ pub fn glyphs(size: GlyphsSize) -> Result<LabModel, LabError> {
 
 /// Turns class names into the network's class indices.
 struct GlyphNames(Arc<Sit>);
+
+impl GlyphsSize {
+    /// The network's sizes.
+    pub fn config(self) -> SitConfig {
+        match self {
+            Self::Base => SitConfig::GLYPHS_BASE,
+            Self::Small => SitConfig::GLYPHS_SMALL,
+        }
+    }
+}
 
 impl Conditioner for GlyphNames {
     fn encode(&self, task: &Task, guidance: f32) -> Result<Conditioning, TaskError> {

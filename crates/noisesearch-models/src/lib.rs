@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod decode;
 pub mod denoiser;
+pub mod gradient;
 pub mod guidance;
 pub mod lab;
 pub mod layers;

@@ -5,14 +5,16 @@
 //! batch nor neighbours change it.
 
 use crate::denoiser::{Conditioning, Denoiser};
+use crate::gradient::Slope;
 use crate::path::NoisePath;
 use crate::schedule::Schedule;
-use crate::solver::{Route, Solver, diffuse};
+use crate::solver::{Route, Solver, Tape, diffuse};
 use candle_core::{Device, Tensor};
 use noisesearch_core::job::Failure;
 use noisesearch_core::level::Level;
-use noisesearch_core::noise::{Stream, nudge};
-use noisesearch_core::recipe::{Move, Recipe, RecipeError};
+use noisesearch_core::noise::{Stream, ascend, nudge};
+use noisesearch_core::recipe::{Move, Recipe, RecipeError, VerifierName};
+use rayon::prelude::*;
 
 /// A sample under way.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,9 +75,23 @@ pub enum ReplayError {
         /// What the model has.
         wanted: Vec<usize>,
     },
+    /// A recipe that climbs a score whose gradient is not to be had.
+    #[error(
+        "the recipe climbs verifier {0}, and the gradient of its score through this model is not \
+         known here"
+    )]
+    NoGradient(VerifierName),
     /// The denoiser failed.
     #[error("the denoiser failed: {0}")]
     Denoiser(#[from] candle_core::Error),
+}
+
+/// An ascent: the fields of [`Move::Ascend`].
+#[derive(Clone, Copy)]
+struct Climb {
+    verifier: VerifierName,
+    rate: f32,
+    steps: u16,
 }
 
 /// A stretch of solving; equal for rows that can share it.
@@ -130,7 +146,7 @@ impl Row {
         let (to, steps, stochastic) = match self.next()? {
             Move::Denoise { to, steps } => (to, steps, false),
             Move::Diffuse { to, steps, .. } => (to, steps, true),
-            Move::Nudge { .. } | Move::Renoise { .. } => return None,
+            Move::Nudge { .. } | Move::Renoise { .. } | Move::Ascend { .. } => return None,
         };
         let from = self.state.level;
         Some(Leg {
@@ -141,7 +157,23 @@ impl Row {
         })
     }
 
-    /// Makes the moves before the next solver's.
+    /// The next move if it is an ascent.
+    fn climb(&self) -> Option<Climb> {
+        match self.next()? {
+            Move::Ascend {
+                verifier,
+                rate,
+                steps,
+            } => Some(Climb {
+                verifier,
+                rate,
+                steps,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Makes the moves that need no network, up to one that does.
     fn advance(&mut self, path: &NoisePath) {
         while let Some(step) = self.next() {
             match step {
@@ -156,7 +188,7 @@ impl Row {
                     }
                     self.state.level = to;
                 }
-                Move::Denoise { .. } | Move::Diffuse { .. } => return,
+                Move::Ascend { .. } | Move::Denoise { .. } | Move::Diffuse { .. } => return,
             }
             self.done += 1;
         }
@@ -201,6 +233,8 @@ pub struct Sampler<'a> {
     pub schedule: Schedule,
     /// Rows in one call of the denoiser, at most; 0 counts as 1.
     pub batch: usize,
+    /// What `Ascend` climbs; without it such a recipe is refused.
+    pub slope: Option<&'a dyn Slope>,
 }
 
 impl Sampler<'_> {
@@ -220,7 +254,7 @@ impl Sampler<'_> {
     pub fn replay(&self, rows: &mut [Row], watch: &mut Watch<'_>) -> Result<(), ReplayError> {
         self.check_shapes(rows)?;
         loop {
-            rows.iter_mut().for_each(|row| row.advance(self.path));
+            rows.par_iter_mut().try_for_each(|row| self.climb(row))?;
             let Some(leg) = rows.iter().find_map(Row::leg) else {
                 return Ok(());
             };
@@ -265,6 +299,58 @@ impl Sampler<'_> {
             }
         }
         Ok(views)
+    }
+
+    /// Makes a row's moves before the next solver's; ascents one row at a time.
+    fn climb(&self, row: &mut Row) -> Result<(), ReplayError> {
+        row.advance(self.path);
+        while let Some(climb) = row.climb() {
+            self.ascend(row, climb)?;
+            row.advance(self.path);
+        }
+        Ok(())
+    }
+
+    /// One ascent: a solve that is remembered, the score's slope at its end, and the way back.
+    fn ascend(&self, row: &mut Row, climb: Climb) -> Result<(), ReplayError> {
+        let refuse = || ReplayError::NoGradient(climb.verifier);
+        let gradient = self.denoiser.gradient().ok_or_else(refuse)?;
+        let slope = self.slope.ok_or_else(refuse)?;
+        let levels = self
+            .schedule
+            .levels(row.state.level, Level::CLEAN, climb.steps);
+        let route = Route {
+            path: self.path,
+            levels: &levels,
+        };
+        let mut x = row.state.x.clone();
+        let tape = Tape::record(self.solver, route, &mut x, &mut |x: &[f32], at| {
+            self.evaluate(&mut [(0, row)], x, at, &mut |_| ())
+        })?;
+        row.check(&x);
+        if row.failure.is_some() {
+            return Ok(());
+        }
+        let end = slope.slope(climb.verifier, &self.tensor(&x)?)?;
+        let end = end.ok_or_else(refuse)?.flatten_all()?.to_vec1::<f32>()?;
+        let slopes = tape.back(&end, &mut |x: &[f32], at, d: &[f32]| {
+            let (x, d) = (self.tensor(x)?, self.tensor(d)?);
+            let back = gradient.vjp(&x, at, self.conditioning, &d)?;
+            back.flatten_all()?.to_vec1::<f32>()
+        })?;
+        row.check(&slopes);
+        if row.failure.is_none() {
+            row.state.x = ascend(&row.state.x, &slopes, climb.rate);
+            row.done += 1;
+        }
+        Ok(())
+    }
+
+    /// One row as the denoiser takes it.
+    fn tensor(&self, x: &[f32]) -> Result<Tensor, candle_core::Error> {
+        let shape = self.denoiser.shape();
+        let shape = (1, shape.channels, shape.height, shape.width);
+        Tensor::from_slice(x, shape, &Device::Cpu)
     }
 
     /// One solver's move of rows that share it.

@@ -7,8 +7,10 @@ mod dpmpp_2m;
 mod euler;
 mod heun;
 mod stochastic;
+mod tape;
 
 pub use stochastic::{Draw, diffuse};
+pub use tape::{Tape, Vjp};
 
 use crate::path::NoisePath;
 use noisesearch_core::ledger::NfeRule;

@@ -104,6 +104,7 @@ fn run(
         solver: Solver::Heun,
         schedule: Schedule::EVEN,
         batch: 64,
+        slope: None,
     };
     let mut finished = Vec::new();
     while search.stop().is_none() {

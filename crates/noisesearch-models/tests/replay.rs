@@ -144,6 +144,7 @@ impl Bench {
             solver: self.solver,
             schedule: Schedule::EVEN,
             batch: self.batch,
+            slope: None,
         }
     }
 

@@ -49,6 +49,18 @@ pub trait Verifier: Send + Sync {
     fn passes(&self, _score: f64) -> Option<bool> {
         None
     }
+    /// How the score changes with the pixels, for a verifier that can say; a search may climb it.
+    /// A verifier that only evaluates does not say.
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        None
+    }
+}
+
+/// A [`Verifier`] whose score has a gradient.
+pub trait ScoreGradient: Send + Sync {
+    /// The gradient of the score with respect to the pixels of one finished image
+    /// `[1, 1|3, h, w]` f32 in `[0, 1]`, same shape.
+    fn slope(&self, task: &Task, image: &Tensor) -> Result<Tensor>;
 }
 
 /// Several runs may share a verifier, such as one that judges the set of all their answers.
@@ -70,5 +82,8 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
     }
     fn passes(&self, score: f64) -> Option<bool> {
         (**self).passes(score)
+    }
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        (**self).gradient()
     }
 }

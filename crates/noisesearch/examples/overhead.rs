@@ -110,6 +110,7 @@ fn registry() -> Registry {
             family: "instant",
             colour: false,
             task: TaskKind::Prompt,
+            gflop: None,
             defaults,
             open: Arc::new(move || Ok(model())),
         }],

@@ -6,6 +6,8 @@
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::gradient;
+use crate::identity;
 use crate::limits::CACHE_BYTES_MAX;
 use crate::meter::Meter;
 use crate::picture::Picture;
@@ -14,10 +16,12 @@ use crate::spec::Checked;
 use candle_core::{Device, Tensor};
 use noisesearch_core::drive::Lost;
 use noisesearch_core::job::{Outcome, Scores, View};
+use noisesearch_core::journal::Fingerprint;
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
-use noisesearch_core::recipe::{Move, Recipe, RecipeId};
-use noisesearch_models::denoiser::{Conditioning, Decoder, Denoiser};
+use noisesearch_core::recipe::{Move, Recipe, RecipeId, VerifierName};
+use noisesearch_models::denoiser::{Conditioner, Conditioning, Decoder, Denoiser};
+use noisesearch_models::gradient::Slope;
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::replay::{Evaluation, Row, Sampler};
 use noisesearch_models::schedule::Schedule;
@@ -28,6 +32,7 @@ use std::collections::BTreeMap;
 
 /// A model, verifiers and a task: makes and scores recipes.
 pub struct Engine {
+    conditioner: Box<dyn Conditioner>,
     denoiser: Meter,
     decoder: Box<dyn Decoder>,
     path: NoisePath,
@@ -67,15 +72,28 @@ struct Sample {
 type Early = Vec<Option<(f32, Vec<f32>)>>;
 
 impl Engine {
-    /// Opens the model and the verifiers of a spec and encodes its task.
+    /// Opens the model and the verifiers of a spec and encodes its task. Refuses a search that
+    /// follows a gradient where there is none.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
+        Self::open_with(registry, spec, &spec.scored())
+    }
+
+    /// The same with other verifiers than those of the spec, in this order.
+    pub fn open_with(
+        registry: &Registry,
+        spec: &Checked,
+        verifiers: &[String],
+    ) -> Result<Self, Error> {
         let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
         let model = (entry.open)()?;
         let cond = model.conditioner.encode(&spec.task, spec.guidance)?;
         let open = |name: &String| -> Result<Box<dyn Verifier>, Error> {
             Ok((registry.verifier_for(&entry, name, &spec.files)?.open)()?)
         };
-        let verifiers: Vec<_> = spec.scored().iter().map(open).collect::<Result<_, _>>()?;
+        let verifiers: Vec<_> = verifiers.iter().map(open).collect::<Result<_, _>>()?;
+        if let Some(name) = spec.search.followed() {
+            gradient::check(registry, &entry, &model, &verifiers, name)?;
+        }
         let mut early: Vec<Level> = Vec::new();
         for level in verifiers
             .iter()
@@ -86,6 +104,7 @@ impl Engine {
             }
         }
         Ok(Self {
+            conditioner: model.conditioner,
             denoiser: Meter::new(model.denoiser),
             decoder: model.decoder,
             path: model.path,
@@ -102,9 +121,38 @@ impl Engine {
         })
     }
 
+    /// Turns to the task, guidance and solver of another spec for the same model, without opening
+    /// it again.
+    ///
+    /// # Errors
+    /// [`Error::Task`] when the model cannot be asked this; then it is as it was.
+    pub fn turn(&mut self, spec: &Checked) -> Result<(), Error> {
+        self.cond = self.conditioner.encode(&spec.task, spec.guidance)?;
+        self.task = spec.task.clone();
+        (self.solver, self.batch) = (spec.solver, spec.batch);
+        self.cache = Cache::new(CACHE_BYTES_MAX);
+        Ok(())
+    }
+
+    /// Whether a search can follow the gradient of this verifier here.
+    pub fn follows(&self, name: VerifierName) -> bool {
+        let mut named = self
+            .verifiers
+            .iter()
+            .filter(|v| v.id().name == name.as_str());
+        let there = self.denoiser.gradient().is_some() && self.decoder.gradient().is_some();
+        there && named.any(|verifier| verifier.gradient().is_some())
+    }
+
     /// BLAKE3 of the model's weights in hexadecimal.
     pub fn weights(&self) -> &str {
         &self.weights
+    }
+
+    /// Everything that decides what a recipe gives when it is made for `spec`, to which the engine
+    /// has turned: neither search, objective, budget nor seed.
+    pub fn context(&self, spec: &Checked) -> Result<Fingerprint, serde_json::Error> {
+        identity::of_outcome(spec, self)
     }
 
     /// Who judges, in the order of scores.
@@ -207,6 +255,7 @@ impl Engine {
             solver: self.solver,
             schedule: self.schedule,
             batch: self.batch,
+            slope: Some(self),
         }
     }
 
@@ -311,6 +360,19 @@ impl Engine {
     }
 }
 
+impl Slope for Engine {
+    fn slope(&self, name: VerifierName, x0: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let mut verifiers = self.verifiers.iter();
+        let verifier = verifiers.find(|verifier| verifier.id().name == name.as_str());
+        let score = verifier.and_then(|verifier| verifier.gradient());
+        let (Some(score), Some(decoder)) = (score, self.decoder.gradient()) else {
+            return Ok(None);
+        };
+        let slope = score.slope(&self.task, &self.decoder.decode(x0)?)?;
+        decoder.vjp(x0, &slope).map(Some)
+    }
+}
+
 fn failed(verifier: &dyn Verifier, source: candle_core::Error) -> Error {
     // A person is told what happened, not through which functions.
     let source = match source {
@@ -356,11 +418,19 @@ fn note(early: &mut Early, levels: &[Level], seen: &Evaluation) {
     }
 }
 
-/// How many moves a recipe shares with its siblings, which differ in the last move that draws a
-/// noise: everything before it.
+/// How many moves a recipe may share with others: up to the end of its last solve but one, which a
+/// preview or a sibling has made, or else up to its last noise, an ascent included.
 fn stem(recipe: &Recipe) -> usize {
-    let draws = |step: &Move| !matches!(step, Move::Denoise { .. });
-    recipe.moves.iter().rposition(draws).unwrap_or(0)
+    let solves = |step: &Move| matches!(step, Move::Denoise { .. } | Move::Diffuse { .. });
+    let moves = recipe
+        .moves
+        .split_last()
+        .map_or(&[][..], |(_, before)| before);
+    match moves.iter().rposition(solves) {
+        Some(last) => last + 1,
+        None if matches!(moves.last(), Some(Move::Ascend { .. })) => moves.len(),
+        None => moves.len().saturating_sub(1),
+    }
 }
 
 /// The recipe's first `moves` moves.

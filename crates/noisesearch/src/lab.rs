@@ -5,11 +5,14 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
+use noisesearch_models::task::Task;
 use noisesearch_verifiers::fid::Fid;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::metrics::Features;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::metrics::statistics::StatisticsError;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
@@ -17,6 +20,11 @@ use std::sync::Arc;
 
 const SCENES: &str = "scenes";
 const GLYPHS: &str = "glyphs";
+
+/// Billions of multiply-adds of a pass of the scenes network: 250.7 million, as the FLOP counter of
+/// PyTorch counts `lab/scenes/unet.py` (516.3 MFLOP, two a multiply-add, less 10.9 of the text
+/// encoder and 3.9 of the words' keys and values, which are made once a task).
+const SCENES_GFLOP: f64 = 0.2507;
 
 /// The lab's models; the first that takes a task is the default for it.
 pub fn models() -> Vec<ModelEntry> {
@@ -27,11 +35,61 @@ pub fn models() -> Vec<ModelEntry> {
     ]
 }
 
+/// Tasks on which a model of the lab is measured before it advises; two prompts a category.
+pub fn pilot_tasks(model: &str) -> Vec<Task> {
+    const PROMPTS: [&str; 12] = [
+        "a red star and a blue circle",
+        "a green square and a yellow cross",
+        "a purple ring and a purple triangle",
+        "a black circle and a black square",
+        "a striped red square and a solid green circle",
+        "a striped orange star",
+        "a white circle left of a blue triangle",
+        "a red cross above a yellow ring",
+        "three green triangles",
+        "two blue stars and a red square",
+        "a small red circle, a large blue square and a green star",
+        "two striped yellow circles and a solid purple cross",
+    ];
+    const CLASSES: [&str; 9] = ["0", "4", "8", "C", "G", "K", "O", "S", "W"];
+    let prompts = PROMPTS.iter().map(|&text| Task::Prompt(text.to_owned()));
+    let classes = CLASSES.iter().map(|&name| Task::Class(name.to_owned()));
+    match model {
+        SCENES => prompts.collect(),
+        "glyphs-base" | "glyphs-small" => classes.collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The lab's verifiers.
 pub fn verifiers() -> Vec<VerifierEntry> {
     let mut verifiers = scene_verifiers();
     verifiers.extend(glyph_verifiers());
     verifiers
+}
+
+/// Who describes the pictures of a family of the lab.
+pub fn describer(family: &str) -> Result<Option<Box<dyn Describer>>, OpenError> {
+    match family {
+        GLYPHS => {
+            let judge = Judge::oracle().map_err(|error| OpenError::new("oracle", error))?;
+            Ok(Some(Box::new(Oracle::new(judge))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The features of real pictures of a family, by its describer, if they are known.
+pub fn reference(family: &str) -> Result<Option<Features>, OpenError> {
+    match family {
+        GLYPHS => {
+            let features = noisesearch_verifiers::glyphs::reference();
+            features
+                .map(Some)
+                .map_err(|error| OpenError::new("glyphs-reference", error))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenError> {
@@ -53,6 +111,7 @@ fn scenes_model() -> ModelEntry {
         family: SCENES,
         colour: true,
         task: TaskKind::Prompt,
+        gflop: Some(SCENES_GFLOP),
         defaults: Defaults {
             steps: 16,
             search_steps: 16,
@@ -79,6 +138,7 @@ fn glyphs_model(name: &'static str, size: GlyphsSize) -> ModelEntry {
         family: GLYPHS,
         colour: false,
         task: TaskKind::Class,
+        gflop: Some(size.config().multiply_adds() as f64 / 1e9),
         defaults: Defaults {
             steps: 20,
             search_steps: 20,

@@ -5,6 +5,7 @@
 //! Spec -> check -> Checked -> run -> runs/<utc>-<name>-<hash8>/ -> resume, verify, report
 //! ```
 
+pub mod advise;
 mod cache;
 mod chart;
 pub mod disk;
@@ -14,8 +15,10 @@ pub mod files;
 mod font;
 mod gallery;
 pub mod goal;
+mod gradient;
 mod grid;
 mod html;
+mod identity;
 mod judges;
 pub mod known;
 mod lab;

@@ -54,6 +54,7 @@ pub fn model(
         true => judges::found(registry, task, files),
         false => vec![],
     };
+    let gflop = found.family.gflop(&checkpoint);
     let open = Opening {
         name: name.to_owned(),
         checkpoint: Arc::new(checkpoint),
@@ -70,6 +71,7 @@ pub fn model(
         family: "",
         colour: true,
         task,
+        gflop,
         defaults: defaults(&like.recipe, verifiers),
         open: Arc::new(move || open.run()),
     })

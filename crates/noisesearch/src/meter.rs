@@ -1,8 +1,10 @@
-//! The only way to a denoiser: every row that runs is counted.
+//! The only way to a denoiser: every row that runs is counted, forwards and backwards.
 
 use candle_core::{Result, Tensor};
+use noisesearch_core::ledger::BACKWARD_NFE;
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Conditioning, Denoiser, LatentShape};
+use noisesearch_models::gradient::DenoiserGradient;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A denoiser that counts.
@@ -20,7 +22,8 @@ impl Meter {
         }
     }
 
-    /// Evaluations so far: rows times calls, those that failed included.
+    /// Evaluations so far: rows times calls, those that failed included. One backwards counts as
+    /// [`BACKWARD_NFE`].
     pub fn nfe(&self) -> u64 {
         self.nfe.load(Ordering::Relaxed)
     }
@@ -38,5 +41,30 @@ impl Denoiser for Meter {
 
     fn passes_per_row(&self, cond: &Conditioning) -> u64 {
         self.denoiser.passes_per_row(cond)
+    }
+
+    fn gradient(&self) -> Option<Box<dyn DenoiserGradient + '_>> {
+        let gradient = self.denoiser.gradient()?;
+        let nfe = &self.nfe;
+        Some(Box::new(MeteredGradient { gradient, nfe }))
+    }
+}
+
+/// The way back, counted.
+struct MeteredGradient<'a> {
+    gradient: Box<dyn DenoiserGradient + 'a>,
+    nfe: &'a AtomicU64,
+}
+
+impl DenoiserGradient for MeteredGradient<'_> {
+    fn vjp(
+        &self,
+        x: &Tensor,
+        at: Level,
+        cond: &Conditioning,
+        cotangent: &Tensor,
+    ) -> Result<Tensor> {
+        self.nfe.fetch_add(BACKWARD_NFE, Ordering::Relaxed);
+        self.gradient.vjp(x, at, cond, cotangent)
     }
 }

@@ -104,7 +104,7 @@ fn final_steps(recipe: &Recipe) -> u16 {
     use noisesearch_core::recipe::Move;
     let steps = recipe.moves.iter().rev().find_map(|step| match step {
         Move::Denoise { steps, .. } | Move::Diffuse { steps, .. } => Some(*steps),
-        Move::Nudge { .. } | Move::Renoise { .. } => None,
+        Move::Nudge { .. } | Move::Renoise { .. } | Move::Ascend { .. } => None,
     });
     steps.unwrap_or(0)
 }

@@ -11,6 +11,8 @@ use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
+use noisesearch_verifiers::metrics::Features;
+use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +88,9 @@ pub struct ModelEntry {
     pub colour: bool,
     /// What it is asked with.
     pub task: TaskKind,
+    /// Billions of multiply-adds of one network pass, where they are known; the GFLOP of the paper
+    /// (arXiv 2501.09732, Fig. 11), which counts a multiply-add as one.
+    pub gflop: Option<f64>,
     /// What it does when nothing is said.
     pub defaults: Defaults,
     /// Opens it.
@@ -227,6 +232,20 @@ impl Registry {
             name: name.chars().take(80).collect(),
             known: names(self.models.iter()) + self.hub.as_ref().map_or("", |_| OTHERS),
         }
+    }
+
+    /// Who describes this model's images for measures of a whole set of them, if somebody does.
+    pub fn describer_for(
+        &self,
+        model: &ModelEntry,
+    ) -> Result<Option<Box<dyn Describer>>, OpenError> {
+        crate::lab::describer(model.family)
+    }
+
+    /// The features of real pictures that measures of a whole set are made against, `[n, d]` by
+    /// [`Registry::describer_for`], if there are some.
+    pub fn reference_for(&self, model: &ModelEntry) -> Result<Option<Features>, OpenError> {
+        crate::lab::reference(model.family)
     }
 
     /// The verifier of this name for this model's images.

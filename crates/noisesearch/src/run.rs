@@ -3,6 +3,7 @@
 use crate::engine::{Engine, Made};
 use crate::error::Error;
 use crate::gallery::Gallery;
+use crate::identity;
 use crate::observe::Control;
 use crate::record::Recorder;
 use crate::registry::Registry;
@@ -16,15 +17,12 @@ use noisesearch_core::job::{JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal, JournalError, Opened};
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
-use noisesearch_core::noise::{NOISE_VERSION, candidate_root};
+use noisesearch_core::noise::candidate_root;
 use noisesearch_core::objective::Objective;
-use noisesearch_core::recipe::{Move, RECIPE_VERSION, Recipe};
+use noisesearch_core::recipe::{Move, Recipe};
 use noisesearch_core::search::{Search, StopReason};
 use std::path::Path;
 use std::time::Instant;
-
-/// Changes whenever this crate would make another result from the same spec and weights.
-const ENGINE_VERSION: u32 = 1;
 
 /// Begins a run in a new directory below `out` and works until it ends or is stopped. The model
 /// is opened and asked before anything is written.
@@ -37,7 +35,8 @@ pub fn run(
     let began = Instant::now();
     let engine = Engine::open(registry, spec)?;
     let run = RunDir::create(out, spec)?;
-    let fingerprint = fingerprint(spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let fingerprint =
+        identity::of_run(spec, &engine).map_err(|source| journal_error(&run, source))?;
     let opened = Journal::create(&run.files, &fingerprint);
     let opened = opened.map_err(|source| journal_error(&run, source))?;
     Work {
@@ -60,7 +59,8 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     let began = Instant::now();
     let (run, spec) = RunDir::open(dir, registry)?;
     let engine = Engine::open(registry, &spec)?;
-    let fingerprint = fingerprint(&spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let fingerprint =
+        identity::of_run(&spec, &engine).map_err(|source| journal_error(&run, source))?;
     let opened = match Journal::open(&run.files, &fingerprint) {
         // Stopped between its first file and its journal.
         Err(JournalError::Missing) if run.bytes(SUMMARY)?.is_none() => {
@@ -81,30 +81,6 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     }
     .go(opened, control)
     .map_err(|error| error.of_run(run.files.path()))
-}
-
-/// Everything that decides a run's results.
-pub(crate) fn fingerprint(spec: &Checked, engine: &Engine) -> Result<Fingerprint, JournalError> {
-    let mut print = Fingerprint::default();
-    let mut set = |name: &str, value: serde_json::Value| print.set(name, value);
-    let verifiers: serde_json::Map<_, _> = engine
-        .verifiers()
-        .into_iter()
-        .map(|id| {
-            let value = serde_json::json!({"weights": id.weights, "version": id.version});
-            (id.name.clone(), value)
-        })
-        .collect();
-    let text = serde_json::to_value(spec.to_spec()).map_err(JournalError::Unwritable)?;
-    set("spec", text)
-        .and_then(|()| set("weights", engine.weights().into()))
-        .and_then(|()| set("verifiers", verifiers.into()))
-        .and_then(|()| set("noise", NOISE_VERSION.into()))
-        .and_then(|()| set("recipe", RECIPE_VERSION.into()))
-        .and_then(|()| set("backend", spec.files.backend().into()))
-        .and_then(|()| set("engine", ENGINE_VERSION.into()))
-        .map_err(JournalError::Unwritable)?;
-    Ok(print)
 }
 
 /// The first plain noise at the final steps: what the model gives without search.

@@ -13,14 +13,14 @@ use noisesearch_core::ledger::NfeRule;
 use noisesearch_core::objective::Objective;
 use noisesearch_core::search::{SearchSpec, Terms};
 use noisesearch_models::solver::Solver;
-use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
 pub use crate::spec_error::SpecError;
-pub use crate::spec_search::SearchTable;
+pub use crate::spec_search::{AUTO, SearchTable};
+pub use noisesearch_models::task::Task;
 
 /// What was asked for, with holes. The TOML form is this struct, `[search]` last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,25 @@ impl Spec {
         toml::from_str(text).map_err(|error| SpecError::Toml(excerpt(&error.to_string())))
     }
 
+    /// This spec asked of nothing yet.
+    pub fn without_task(self) -> Self {
+        let (prompt, class) = (None, None);
+        Self {
+            prompt,
+            class,
+            ..self
+        }
+    }
+
+    /// This spec with nothing said about how to search.
+    pub fn without_search(self) -> Self {
+        Self {
+            search: SearchTable::default(),
+            search_steps: None,
+            ..self
+        }
+    }
+
     /// This spec with its holes filled from `base`. A task given here replaces `base`'s.
     pub fn over(self, base: Self) -> Self {
         let tasked = self.prompt.is_some() || self.class.is_some();
@@ -176,6 +195,16 @@ impl Spec {
 
     /// Fills every hole and checks everything that can be known without opening the model.
     pub fn check(self, registry: &Registry) -> Result<Checked, SpecError> {
+        self.check_among(registry, &[])
+    }
+
+    /// The same for one spec of several that share their paths: `elsewhere` are verifiers that
+    /// another of them may use.
+    pub fn check_among(
+        self,
+        registry: &Registry,
+        elsewhere: &[String],
+    ) -> Result<Checked, SpecError> {
         let task = match (self.prompt, self.class) {
             (Some(prompt), None) => Task::Prompt(prompt),
             (None, Some(class)) => Task::Class(class),
@@ -212,13 +241,14 @@ impl Spec {
             objective: self.objective,
         };
         let judges = Judges::check(registry, &model, &files, asked)?;
-        files.check_names(&model.name, &judges.scored())?;
+        files.check_names(&model.name, &[&judges.scored(), elsewhere].concat())?;
         if let Some(target) = &self.until {
             target.resolve(&judges.scored())?;
         }
         let batch = within("batch", self.batch.unwrap_or(defaults.batch), 1, BATCH_MAX)?;
         // A guided evaluation is two passes.
         files.rows = if guidance == 1.0 { batch } else { 2 * batch };
+        let search = crate::gradient::follow(self.search.check()?, &judges.verifiers)?;
         let mut resolved = Resolved {
             task,
             model: model.name.clone(),
@@ -237,7 +267,7 @@ impl Spec {
             batch,
             count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
             files,
-            search: self.search.check()?,
+            search,
         };
         let terms = resolved.terms()?;
         resolved.search = resolved.search.resolve(&terms)?;
@@ -387,6 +417,20 @@ impl Resolved {
 }
 
 impl Checked {
+    /// The same spec with another prompt or class and another seed.
+    pub fn with(&self, subject: String, seed: u64) -> Result<Self, SpecError> {
+        let task = match self.task {
+            Task::Prompt(_) => Task::Prompt(subject),
+            Task::Class(_) => Task::Class(subject),
+        };
+        let seed = within("seed", seed, 0, i64::MAX as u64)?;
+        Ok(Self(Resolved {
+            task,
+            seed,
+            ..self.0.clone()
+        }))
+    }
+
     /// This spec as a [`Spec`] without holes.
     pub fn to_spec(&self) -> Spec {
         let (prompt, class) = match self.task.clone() {

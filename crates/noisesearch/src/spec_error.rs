@@ -4,6 +4,7 @@ use crate::goal::{Goal, UnknownGoal};
 use crate::limits::CONFIG_BYTES_MAX;
 use noisesearch_core::budget::BudgetError;
 use noisesearch_core::objective::ObjectiveError;
+use noisesearch_core::recipe::VerifierNameError;
 use noisesearch_core::search::SearchError;
 use noisesearch_models::solver::UnknownSolver;
 use std::path::PathBuf;
@@ -159,6 +160,40 @@ pub enum SpecError {
         model: String,
         /// Verifiers that serve it.
         wanted: String,
+    },
+    /// A search that follows a gradient which is not to be had.
+    #[error(
+        "search {search} needs a gradient, and {what} `{name}` has none; {what}s that do: {able}"
+    )]
+    NoGradient {
+        /// The search.
+        search: &'static str,
+        /// Model or verifier.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The names of those that have one.
+        able: String,
+    },
+    /// A verifier that is followed and not optimised.
+    #[error(
+        "search {search} follows verifier `{name}`, which is not optimised; optimised: {known}"
+    )]
+    NotOptimised {
+        /// The search.
+        search: &'static str,
+        /// The verifier.
+        name: String,
+        /// The run's optimised verifiers.
+        known: String,
+    },
+    /// A verifier whose name does not fit into a recipe.
+    #[error("search {search} cannot follow a verifier of this name: {source}")]
+    Name {
+        /// The search.
+        search: &'static str,
+        /// The name and what would be right.
+        source: VerifierNameError,
     },
     /// An optimised verifier that the objective does not read.
     #[error("verifier `{0}` is not in the objective; name it under watch, or add it")]

@@ -8,6 +8,9 @@ use std::str::FromStr;
 /// The key that names the algorithm.
 const METHOD: &str = "method";
 
+/// The name that leaves the choice to a measurement.
+pub const AUTO: &str = "auto";
+
 /// The `[search]` table as typed: `method` and settings of that algorithm. Also written on one
 /// line, `zero-order neighbours=8 cosine=0.9`. A setting of another algorithm is an error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +21,11 @@ impl SearchTable {
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a measurement shall choose the search; see [`crate::advise`].
+    pub fn is_auto(&self) -> bool {
+        self.0.get(METHOD).and_then(toml::Value::as_str) == Some(AUTO)
     }
 
     /// This table with its holes filled from `base`, whose settings stay only when the algorithm

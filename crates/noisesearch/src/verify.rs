@@ -2,11 +2,12 @@
 
 use crate::engine::{Engine, Made};
 use crate::error::Error;
+use crate::identity;
 use crate::picture::Picture;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::report::summary;
-use crate::run::{baseline, fingerprint, journal_error};
+use crate::run::{baseline, journal_error};
 use crate::rundir::{BASELINE, BEST, RunDir};
 use crate::spec::{Checked, SpecError};
 use noisesearch_core::job::{Job, JobId, Outcome, View};
@@ -43,7 +44,7 @@ pub struct Mismatch {
 pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
     let mut engine = Engine::open(registry, &spec)?;
-    let print = fingerprint(&spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let print = identity::of_run(&spec, &engine).map_err(|source| journal_error(&run, source))?;
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(&run, source))?;
     if let Some(difference) = snapshot.fingerprint.difference(&print) {
         let source = JournalError::Different(Box::new(difference));

@@ -1,5 +1,6 @@
 //! `noisesearch generate`.
 
+use super::advise;
 use crate::args::Generate;
 use crate::exit::Exit;
 use crate::screen::Screen;
@@ -15,8 +16,14 @@ pub fn run(args: Generate) -> anyhow::Result<Exit> {
     spec.seed.get_or_insert_with(random_seed);
     let registry = Registry::builtin();
     let goal = spec.goal.clone();
-    let checked = spec.check(&registry)?;
     let mut screen = Screen::new();
+    if spec.search.is_auto() {
+        match advise::choose(&registry, spec, &out, &mut screen)? {
+            Some(chosen) => spec = chosen,
+            None => return Ok(Exit::Stopped),
+        }
+    }
+    let checked = spec.check(&registry)?;
     screen.announce(&checked);
     if let Some(goal) = goal {
         screen.chose(&goal, &checked);

@@ -142,6 +142,13 @@ const SEARCHES: &[&[&str]] = &[
     &["--search", "paths", "--leg-steps", "0"],
     &["--search", "paths", "--budget", "10s"],
     &["--search", "paths", "--budget", "1evals"],
+    &["--search", "halving", "--factor", "1"],
+    &["--search", "halving", "--starts", "0"],
+    &["--search", "halving", "--rungs", "0.5,0.75"],
+    &["--search", "halving", "--rungs", "1"],
+    &["--search", "halving", "--rungs", ""],
+    &["--search", "halving", "--budget", "10s"],
+    &["--search", "halving", "--steps", "2"],
 ];
 
 /// Whole command lines.

@@ -36,8 +36,9 @@ pub struct Told {
     pub outcome: Outcome,
 }
 
-/// `{"scores": [0.5]}` or `{"failed": {"failure": "non_finite", "evaluation": 3}}`.
-mod outcome {
+/// An outcome as a line holds it, for `serde(with)`: `{"scores": [0.5]}` or
+/// `{"failed": {"failure": "non_finite", "evaluation": 3}}`.
+pub mod outcome {
     use super::{Failure, Outcome, Scores};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,6 +50,7 @@ mod outcome {
         Failed(Failure),
     }
 
+    /// Writes it.
     pub fn serialize<S: Serializer>(outcome: &Outcome, to: S) -> Result<S::Ok, S::Error> {
         match outcome {
             Outcome::Scored(scores) => Line::Scores(scores.values().to_vec()),
@@ -57,6 +59,7 @@ mod outcome {
         .serialize(to)
     }
 
+    /// Reads it; scores that are not finite are an error.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Outcome, D::Error> {
         Ok(match Line::deserialize(from)? {
             Line::Scores(values) => Outcome::Scored(Scores::new(values).map_err(D::Error::custom)?),

@@ -1,10 +1,11 @@
 //! Canonical bytes of a recipe, and its id: BLAKE3 of them.
 //!
 //! `version u8, root u64`, then each move until the end: `kind u8` and its fields in the order of
-//! the enum, all little-endian (`draw u32`, `cosine f32`, `to f32`, `steps u16`). A prefix of the
-//! moves is a prefix of the bytes.
+//! the enum, all little-endian (`draw u32`, `cosine f32`, `to f32`, `steps u16`, `rate f32`); a
+//! verifier's name is its length as `u8` and its bytes. A prefix of the moves is a prefix of the
+//! bytes.
 
-use super::{Move, Recipe, RecipeError};
+use super::{Move, NAME_MAX, Recipe, RecipeError, VerifierName, VerifierNameError};
 use crate::level::Level;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,6 +18,7 @@ const NUDGE: u8 = 1;
 const DENOISE: u8 = 2;
 const RENOISE: u8 = 3;
 const DIFFUSE: u8 = 4;
+const ASCEND: u8 = 5;
 
 /// BLAKE3 of a recipe's canonical bytes; shown and stored as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +87,18 @@ impl Move {
                 out.extend(to.get().to_le_bytes());
                 out.extend(steps.to_le_bytes());
             }
+            Move::Ascend {
+                verifier,
+                rate,
+                steps,
+            } => {
+                let name = verifier.as_str();
+                out.push(ASCEND);
+                out.push(name.len() as u8); // at most NAME_MAX
+                out.extend(name.as_bytes());
+                out.extend(rate.to_le_bytes());
+                out.extend(steps.to_le_bytes());
+            }
         }
     }
 }
@@ -116,6 +130,21 @@ impl Reader<'_> {
         Level::new(value).map_err(|source| RecipeError::Level { position, source })
     }
 
+    fn name(&mut self, position: usize) -> Result<VerifierName, RecipeError> {
+        let [length] = self.take()?;
+        let refuse = |text: String| RecipeError::Name {
+            position,
+            source: VerifierNameError(text),
+        };
+        if usize::from(length) > NAME_MAX {
+            return Err(refuse(format!("a name of {length} bytes")));
+        }
+        let bytes: Result<Vec<u8>, RecipeError> =
+            (0..length).map(|_| Ok(self.take::<1>()?[0])).collect();
+        let text = String::from_utf8_lossy(&bytes?).into_owned();
+        text.parse().map_err(|_| refuse(text))
+    }
+
     fn step(&mut self, position: usize) -> Result<Move, RecipeError> {
         let [kind] = self.take()?;
         Ok(match kind {
@@ -134,6 +163,11 @@ impl Reader<'_> {
             DIFFUSE => Move::Diffuse {
                 draw: self.draw()?,
                 to: self.level(position)?,
+                steps: self.steps()?,
+            },
+            ASCEND => Move::Ascend {
+                verifier: self.name(position)?,
+                rate: f32::from_le_bytes(self.take()?),
                 steps: self.steps()?,
             },
             kind => return Err(RecipeError::Kind { position, kind }),

@@ -1,4 +1,5 @@
-//! The human form: `root 7 | nudge #3 cos 0.95 | denoise to 0.11 in 11 | renoise #2 to 0.89`.
+//! The human form: `root 7 | nudge #3 cos 0.95 | denoise to 0.11 in 11 | renoise #2 to 0.89`, and
+//! `ascend classifier by 0.1 in 20`.
 //! Numbers are written as the shortest decimal that reads back as the same f32.
 
 use super::{Move, Recipe, RecipeError};
@@ -24,6 +25,11 @@ impl fmt::Display for Move {
             Move::Diffuse { draw, to, steps } => {
                 write!(f, "diffuse #{draw} to {} in {steps}", to.get())
             }
+            Move::Ascend {
+                verifier,
+                rate,
+                steps,
+            } => write!(f, "ascend {verifier} by {rate} in {steps}"),
         }
     }
 }
@@ -70,6 +76,13 @@ fn read_move(part: &str, position: usize) -> Result<Move, RecipeError> {
         ["diffuse", n, "to", to, "in", steps] => Move::Diffuse {
             draw: draw(n)?,
             to: level(to)?,
+            steps: number(steps, part)?,
+        },
+        ["ascend", verifier, "by", rate, "in", steps] => Move::Ascend {
+            verifier: verifier
+                .parse()
+                .map_err(|source| RecipeError::Name { position, source })?,
+            rate: number(rate, part)?,
             steps: number(steps, part)?,
         },
         _ => return Err(syntax(part)),

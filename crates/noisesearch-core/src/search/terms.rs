@@ -51,8 +51,8 @@ pub enum SearchError {
         /// What it must be.
         rule: &'static str,
     },
-    /// Paths finish all at once at their end, so time could run out before any picture.
-    #[error("search over paths cannot plan for a budget of {0}; give it as nfe or evals")]
+    /// Paths and halving finish all at once at their end, so time could run out before any picture.
+    #[error("this search cannot plan for a budget of {0}; give it as nfe or evals")]
     TimeBudget(Budget),
 }
 

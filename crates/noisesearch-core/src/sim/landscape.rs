@@ -10,7 +10,7 @@
 //! ```
 
 use crate::level::Level;
-use crate::noise::{Stream, nudge};
+use crate::noise::{Stream, ascend, nudge};
 use crate::recipe::{Move, Recipe};
 
 /// How candidates are scored.
@@ -51,6 +51,7 @@ impl Landscape {
         for (index, step) in (0u32..).zip(&recipe.moves) {
             let stream = |draw| Stream::of_move(recipe.root, index, draw);
             match *step {
+                Move::Ascend { rate, .. } => z = ascend(&z, &slope(&z), rate),
                 Move::Nudge { draw, cosine } => z = nudge(&z, cosine, stream(draw)),
                 Move::Denoise { .. } => {}
                 Move::Renoise { draw, to } => mix(&mut z, correlation(to, level), stream(draw)),
@@ -62,6 +63,12 @@ impl Landscape {
         }
         z
     }
+}
+
+/// The gradient of the first score before its rounding, times the number of dimensions.
+fn slope(z: &[f32]) -> Vec<f32> {
+    let rise = |z: &f32| -4.0 * libm::sin(4.0 * f64::from(*z)) - (f64::from(*z) - 0.5) / 2.0;
+    z.iter().map(|z| rise(z) as f32).collect()
 }
 
 fn mix(z: &mut [f32], rho: f64, stream: Stream) {

@@ -99,6 +99,14 @@ impl Family {
             .saturating_mul(8)
     }
 
+    /// Billions of multiply-adds of one pass at the size of training, where they are known.
+    pub fn gflop(self, checkpoint: &Checkpoint) -> Option<f64> {
+        match self {
+            Self::Dit => dit::multiply_adds(checkpoint).map(|count| count as f64 / 1e9),
+            _ => None,
+        }
+    }
+
     /// Opens a checkpoint.
     pub fn open(
         self,

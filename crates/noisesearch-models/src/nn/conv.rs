@@ -90,6 +90,24 @@ impl Conv3x3 {
         }
     }
 
+    /// The convolution without bias that takes a cotangent of this one's outputs to one of its
+    /// image; only of stride 1. Its taps are those of this one, mirrored.
+    pub fn transposed(&self) -> Self {
+        assert_eq!(self.stride, 1, "only a convolution of stride 1 is mirrored");
+        let (outputs, channels) = (self.outputs(), self.channels);
+        let weight = self.weight.unpack();
+        let mut mirrored = vec![0.0; weight.len()];
+        for (i, &value) in weight.iter().enumerate() {
+            let (output, tap, channel) = (
+                i / (9 * channels),
+                i % (9 * channels) / channels,
+                i % channels,
+            );
+            mirrored[(channel * outputs + output) * 9 + 8 - tap] = value;
+        }
+        Self::new(&mirrored, &[], outputs, 1)
+    }
+
     /// Output channels.
     pub fn outputs(&self) -> usize {
         self.weight.outputs()
@@ -181,5 +199,29 @@ mod tests {
             image.give(&mut arena);
             assert_close(&got, &plain(&x, &w, &bias, shape, stride), 1e-6);
         }
+    }
+
+    /// `d . conv(x) = transposed(d) . x` for a convolution without bias.
+    #[test]
+    fn the_transposed_convolution_is_the_adjoint() {
+        let (mut arena, shape, outputs) = (Arena::default(), [5, 7, 3], 4);
+        let [height, width, channels] = shape;
+        let (x, d) = (wave(105, 1.0), wave(140, 1.5));
+        let conv = Conv3x3::new(&wave(outputs * channels * 9, 1.0), &[], channels, 1);
+        let mut apply = |conv: &Conv3x3, x: &[f32], channels| {
+            let mut image = Padded::take(&mut arena, [height, width, channels]);
+            image.fill(x);
+            let mut out = vec![0.0; height * width * conv.outputs()];
+            conv.apply(Isa::PLAIN, &image, &mut out, Epilogue::Store);
+            out
+        };
+        let (there, back) = (apply(&conv, &x, 3), apply(&conv.transposed(), &d, 4));
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            let products = a.iter().zip(b);
+            products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let (left, right) = (dot(&there, &d), dot(&back, &x));
+        // A tap that is not mirrored is seen at once: 1e-2 and more.
+        assert!((left / right - 1.0).abs() < 1e-5, "{left} and {right}");
     }
 }

@@ -16,6 +16,7 @@ pub use super::epilogue::Epilogue;
 use super::half::HalfPanels;
 use super::isa::{Isa, Kernel};
 use super::lanes::{Lanes, PANEL, load};
+mod unpack;
 
 /// Floats of the left operand that one sweep over the panels reads: half of a 512 KiB L2.
 const BLOCK_FLOATS: usize = 64 * 1024;

@@ -11,6 +11,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod backward;
 pub mod buffer;
 pub mod conv;
 pub mod embed;

@@ -3,8 +3,8 @@
 
 use super::class_of;
 use super::judge::Judge;
-use crate::verifier::{Samples, Verifier, VerifierId};
-use candle_core::Result;
+use crate::verifier::{Samples, ScoreGradient, Verifier, VerifierId};
+use candle_core::{Result, Tensor};
 use noisesearch_models::task::Task;
 use std::sync::Arc;
 
@@ -39,5 +39,15 @@ impl Verifier for Classifier {
         let class = class_of(task)?;
         let logits = self.judge.logits(&self.judge.features(samples.images)?);
         Ok(logits.iter().map(|row| f64::from(row[class])).collect())
+    }
+
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        Some(self)
+    }
+}
+
+impl ScoreGradient for Classifier {
+    fn slope(&self, task: &Task, image: &Tensor) -> Result<Tensor> {
+        self.judge.slope(image, class_of(task)?)
     }
 }

@@ -5,6 +5,7 @@
 //! logits   = head · features + bias                                    36 of them
 //! ```
 
+use super::slope::Transposed;
 use candle_core::{Result, Tensor};
 use noisesearch_models::lab::GLYPHS;
 use noisesearch_models::nn::buffer::{Arena, Arenas, Buffer};
@@ -14,6 +15,7 @@ use noisesearch_models::nn::isa::Isa;
 use noisesearch_models::nn::resample::{average_pool, max_pool};
 use noisesearch_models::weights::{Weights, WeightsError};
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// Height and width of a picture.
 pub const SIDE: usize = 32;
@@ -22,7 +24,7 @@ pub const FEATURES: usize = 64;
 
 /// What follows a convolution and its ReLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pool {
+pub(super) enum Pool {
     /// Nothing.
     Keep,
     /// The mean of every 2x2 block.
@@ -58,11 +60,13 @@ const ORACLE: &Plan = &[
 /// A network with its weights packed.
 #[derive(Debug)]
 pub struct Judge {
-    isa: Isa,
-    layers: Vec<(Conv3x3, Pool)>,
-    head: PackedWeight,
+    pub(super) isa: Isa,
+    pub(super) layers: Vec<(Conv3x3, Pool)>,
+    pub(super) head: PackedWeight,
     hash: String,
-    arenas: Arenas,
+    pub(super) arenas: Arenas,
+    /// For the way back, made when it is first gone.
+    pub(super) transposed: OnceLock<Transposed>,
 }
 
 impl Judge {
@@ -97,6 +101,7 @@ impl Judge {
             head: PackedWeight::new(&weight, &bias, classes, channels),
             hash,
             arenas: Arenas::default(),
+            transposed: OnceLock::new(),
         })
     }
 
@@ -155,14 +160,19 @@ impl Judge {
 }
 
 /// `x = max(x, 0)`; not-a-number stays.
-fn relu(x: &mut [f32]) {
+pub(super) fn relu(x: &mut [f32]) {
     for x in x {
         *x = if *x < 0.0 { 0.0 } else { *x };
     }
 }
 
 /// `image` of `shape` after `pool`, and its new side.
-fn pooled(arena: &mut Arena, image: Buffer, shape: [usize; 3], pool: Pool) -> (Buffer, usize) {
+pub(super) fn pooled(
+    arena: &mut Arena,
+    image: Buffer,
+    shape: [usize; 3],
+    pool: Pool,
+) -> (Buffer, usize) {
     let [side, _, channels] = shape;
     let kernel = match pool {
         Pool::Keep => return (image, side),

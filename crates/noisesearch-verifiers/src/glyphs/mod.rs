@@ -8,6 +8,7 @@ pub mod judge;
 pub mod oracle;
 pub mod reference;
 pub mod self_supervised;
+mod slope;
 
 pub use reference::reference;
 

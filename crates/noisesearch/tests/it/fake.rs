@@ -204,6 +204,7 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
         family: "fake",
         colour: false,
         task,
+        gflop: Some(0.5),
         defaults: Defaults {
             steps: 6,
             search_steps: 6,

@@ -44,6 +44,11 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
     })
 }
 
+/// Multiply-adds of one pass; `None` where the configuration cannot be used.
+pub fn multiply_adds(checkpoint: &Checkpoint) -> Option<u64> {
+    Some(config(checkpoint).ok()?.multiply_adds())
+}
+
 /// The checked configuration.
 fn config(checkpoint: &Checkpoint) -> Result<SitConfig, OpenError> {
     let config: Value = checkpoint.config(TRANSFORMER)?;

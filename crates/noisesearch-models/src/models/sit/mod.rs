@@ -12,6 +12,7 @@
 //! velocity `noise - x0` at a level whose 1 is noise, however the checkpoint counts time
 //! ([`TimeAxis`]); a DiT's is the noise.
 
+mod backward;
 mod block;
 mod config;
 mod patches;
@@ -19,6 +20,7 @@ mod patches;
 pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
 
 use crate::denoiser::{Encoded, Network};
+use crate::gradient::NetworkGradient;
 use crate::layers::{Order, Place, timestep};
 use crate::models::training_index;
 use crate::nn::activation::silu;
@@ -28,11 +30,12 @@ use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use crate::nn::norm::{Affine, layer_norm_modulated};
 use crate::parity::Watch;
+use backward::Transposed;
 use block::{Block, LAYER_NORM_EPS};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_core::level::Level;
 use rayon::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A SiT with its weights packed for this processor.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub struct Sit {
     last_modulation: PackedWeight,
     last: PackedWeight,
     arenas: Arenas,
+    /// For the way back, made when it is first gone.
+    transposed: OnceLock<Transposed>,
 }
 
 impl Sit {
@@ -106,6 +111,7 @@ impl Sit {
             last_modulation,
             last,
             arenas,
+            transposed: OnceLock::new(),
         })
     }
 
@@ -206,17 +212,8 @@ impl Sit {
             modulations,
             parts,
         } = image;
-        let (isa, d, tokens) = (self.isa, self.config.hidden, self.config.tokens());
-        let mut state = self.arenas.with(|arena| {
-            let mut state = block::State::take(arena, tokens, d, parts);
-            let mut patches = arena.take(tokens * self.config.patch_floats());
-            patches::cut(&self.config, x, &mut patches);
-            let left = Windows::rows(&patches, self.config.patch_floats());
-            state.x.copy_from_slice(&self.positions);
-            self.patch.apply(isa, left, &mut state.x, Epilogue::Add);
-            arena.give(patches);
-            state
-        });
+        let isa = self.isa;
+        let mut state = self.arenas.with(|arena| self.embed(arena, x, parts));
         for (i, (block, modulation)) in self.blocks.iter().zip(modulations).enumerate() {
             block.apply(isa, &self.arenas, modulation, &mut state);
             watch(i, &state.x);
@@ -226,6 +223,20 @@ impl Sit {
             self.finish(arena, last, &mut state, out);
             state.give(arena);
         });
+    }
+
+    /// Positions and patches of `x: [c, h, w]`.
+    fn embed(&self, arena: &mut Arena, x: &[f32], parts: usize) -> block::State {
+        let (d, tokens) = (self.config.hidden, self.config.tokens());
+        let mut state = block::State::take(arena, tokens, d, parts);
+        let mut patches = arena.take(tokens * self.config.patch_floats());
+        patches::cut(&self.config, x, &mut patches);
+        let left = Windows::rows(&patches, self.config.patch_floats());
+        state.x.copy_from_slice(&self.positions);
+        self.patch
+            .apply(self.isa, left, &mut state.x, Epilogue::Add);
+        arena.give(patches);
+        state
     }
 
     /// The last layer and the way back from tokens to pixels.
@@ -352,5 +363,9 @@ impl Sit {
 impl Network for Sit {
     fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor> {
         self.run(x, at, rows, &|_, _, _| {})
+    }
+
+    fn gradient(&self) -> Option<&dyn NetworkGradient> {
+        Some(self)
     }
 }

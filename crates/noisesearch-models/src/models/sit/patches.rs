@@ -24,6 +24,24 @@ pub(super) fn join(config: &SitConfig, patches: &[f32], x: &mut [f32]) {
     });
 }
 
+/// The transpose of [`cut`]: every value goes back to its pixel.
+pub(super) fn uncut(config: &SitConfig, patches: &[f32], x: &mut [f32]) {
+    for_lines(config, config.patch, |token, (c, dy), pixel| {
+        let at = token * config.patch_floats() + (c * config.patch + dy) * config.patch;
+        x[pixel..pixel + config.patch].copy_from_slice(&patches[at..at + config.patch]);
+    });
+}
+
+/// The transpose of [`join`].
+pub(super) fn unjoin(config: &SitConfig, x: &[f32], patches: &mut [f32]) {
+    for_lines(config, config.patch, |token, (c, dy), pixel| {
+        let at = token * config.patch_floats() + dy * config.patch * config.channels + c;
+        let line = patches[at..].iter_mut().step_by(config.channels);
+        line.zip(&x[pixel..pixel + config.patch])
+            .for_each(|(p, &x)| *p = x);
+    });
+}
+
 /// Calls `visit(token, (channel, dy), first pixel)` for every line of every patch.
 fn for_lines(
     config: &SitConfig,

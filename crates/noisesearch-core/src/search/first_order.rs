@@ -1,0 +1,237 @@
+//! First-order search (Ma et al., arXiv 2501.09732, figure 14; digest 2.5). The paper counts a
+//! backward evaluation as three forward ones; it gives no update rule, so the rule is ours:
+//!
+//! ```text
+//! climbers p = 1 .. P: n_p ~ N(0, I), r_p = rate; each climber in turn:
+//!     y = ascend(n_p, dV(solve(n_p)) / dn_p, r_p)         |y| = |n_p|, see noise::ascend
+//!     V(solve(y)) better than V(solve(n_p))?   n_p <- y   else   r_p <- r_p / 2
+//! ```
+//!
+//! A climber starts again from fresh noise when its first candidate failed, its rate fell below
+//! an eighth of the first, or its recipe has no room; what it found competes at the end. A step
+//! bills the solve of its candidate, the solve through which the gradient is taken, and
+//! [`BACKWARD_NFE`] for each evaluation of the latter. The baseline is job 0.
+
+use super::desk::{Cost, Desk};
+use super::terms::{at_least_one, require};
+use super::{Search, SearchError, StopReason, Terms};
+use crate::job::{Job, JobId, Outcome, Scores, View};
+use crate::ledger::BACKWARD_NFE;
+use crate::limits::MOVES_MAX;
+use crate::noise::candidate_root;
+use crate::objective::Entry;
+use crate::recipe::{Move, VerifierName};
+use serde::{Deserialize, Serialize};
+
+/// Climbers at most: each is a recipe in memory.
+const PIVOTS_MAX: u32 = 1024;
+/// A first step that is shorter moves no pixel.
+const RATE_MIN: f32 = 1e-3;
+/// A climber whose rate fell below this share of the first starts again.
+const RATE_SHARE_MIN: f32 = 1.0 / 8.0;
+
+/// Settings of first-order search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Spec {
+    /// P, noises that climb side by side, 1 to 1024; default 1.
+    pub pivots: u32,
+    /// Length of the first step as a share of the noise's norm, 0.001 to 1; default 0.2.
+    pub rate: f32,
+    /// The verifier whose gradient is followed; a run fills in its first optimised one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<VerifierName>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            pivots: 1,
+            rate: 0.2,
+            follow: None,
+        }
+    }
+}
+
+/// First-order search.
+pub struct FirstOrder {
+    desk: Desk,
+    rate: f32,
+    follow: VerifierName,
+    /// Fresh noises started so far.
+    starts: u64,
+    climbers: Vec<Climber>,
+}
+
+/// One noise on its way up.
+struct Climber {
+    root: u64,
+    /// The best so far of this climb, once it is told.
+    pivot: Option<Seat>,
+    /// The ascents from the fresh noise to the pivot.
+    ascents: Vec<Move>,
+    rate: f32,
+    /// The candidate that is out, with the step from the pivot; `None` for the fresh noise.
+    out: Option<(JobId, Option<Move>)>,
+}
+
+/// A candidate that was told.
+struct Seat {
+    job: JobId,
+    scores: Scores,
+}
+
+impl FirstOrder {
+    /// Fails when a setting is out of range, no verifier is followed, or the budget is below one
+    /// candidate.
+    pub fn new(terms: &Terms, spec: &Spec) -> Result<Self, SearchError> {
+        at_least_one("pivots", spec.pivots.into())?;
+        let few = spec.pivots <= PIVOTS_MAX;
+        require("pivots", spec.pivots, few, "at most 1024")?;
+        let inside = (RATE_MIN..=1.0).contains(&spec.rate);
+        require("rate", spec.rate, inside, "between 0.001 and 1")?;
+        let Some(follow) = spec.follow else {
+            return Err(SearchError::Setting {
+                name: "follow",
+                value: "missing".into(),
+                rule: "the verifier whose gradient is followed",
+            });
+        };
+        let one = Cost {
+            nfe: terms.candidate_nfe(),
+            evals: 1,
+        };
+        Ok(Self {
+            desk: Desk::open(terms, one, terms.final_nfe())?,
+            rate: spec.rate,
+            follow,
+            starts: 0,
+            climbers: (0..spec.pivots).map(|_| Climber::idle()).collect(),
+        })
+    }
+
+    /// Whose turn it is.
+    fn turn(&self) -> usize {
+        (self.desk.asked() % self.climbers.len() as u64) as usize
+    }
+
+    /// What the next job of a climber bills: a whole candidate, and for a step from a pivot also
+    /// the gradient there.
+    fn bill(&self, climber: &Climber) -> u64 {
+        let solve = self.desk.terms.candidate_nfe();
+        let solves = match climber.pivot {
+            None => 1,
+            Some(_) => 1 + 1 + BACKWARD_NFE,
+        };
+        solve.saturating_mul(solves)
+    }
+
+    /// The next climber's next candidate; `None` while its last one is out, and when the budget
+    /// is spent.
+    fn next_job(&mut self) -> Option<Job> {
+        let turn = self.turn();
+        if self.climbers[turn].out.is_some() {
+            return None;
+        }
+        let nfe = self.bill(&self.climbers[turn]);
+        let terms = &self.desk.terms;
+        let climber = &mut self.climbers[turn];
+        let step = climber.pivot.is_some().then_some(Move::Ascend {
+            verifier: self.follow,
+            rate: climber.rate,
+            steps: terms.search_steps,
+        });
+        let root = match step {
+            Some(_) => climber.root,
+            None => candidate_root(terms.seed, self.starts),
+        };
+        let mut moves = climber.ascents.clone();
+        moves.extend(step);
+        let recipe = terms.whole(root, &moves);
+        let job = self.desk.issue(recipe, View::Final, nfe)?;
+        if step.is_none() {
+            self.starts += 1;
+            (climber.root, climber.rate) = (root, self.rate);
+        }
+        climber.out = Some((job.id, step));
+        Some(job)
+    }
+
+    /// Moves the climber whose candidate `job` was told. Ties go to the pivot, which came before.
+    fn settle(&mut self, turn: usize, job: JobId, scores: Option<&Scores>) {
+        let least = self.rate * RATE_SHARE_MIN;
+        let climber = &mut self.climbers[turn];
+        let Some((_, step)) = climber.out.take() else {
+            return;
+        };
+        let better = scores.is_some_and(|scores| match &climber.pivot {
+            None => true,
+            Some(pivot) => {
+                let entry = |job, scores| Entry {
+                    job,
+                    scores: Some(scores),
+                };
+                let set = [entry(pivot.job, &pivot.scores), entry(job, scores)];
+                self.desk.terms.objective.order(&set)[0] == 1
+            }
+        });
+        if let Some(scores) = scores.filter(|_| better) {
+            let scores = scores.clone();
+            climber.pivot = Some(Seat { job, scores });
+            climber.ascents.extend(step);
+        } else {
+            climber.rate /= 2.0;
+        }
+        if climber.rate < least || climber.ascents.len() + 2 > MOVES_MAX {
+            *climber = Climber::idle();
+        }
+    }
+}
+
+impl Climber {
+    /// One that is to start from fresh noise.
+    fn idle() -> Self {
+        Self {
+            root: 0,
+            pivot: None,
+            ascents: Vec::new(),
+            rate: 0.0,
+            out: None,
+        }
+    }
+}
+
+impl Search for FirstOrder {
+    fn ask(&mut self, room: usize) -> Vec<Job> {
+        (0..room).map_while(|_| self.next_job()).collect()
+    }
+
+    fn tell(&mut self, job: JobId, outcome: &Outcome) {
+        let Some(told) = self.desk.receive(job, outcome) else {
+            return;
+        };
+        self.desk.enter(told);
+        let turn = (job.0 % self.climbers.len() as u64) as usize;
+        self.settle(turn, job, told.scores);
+        let next = self.bill(&self.climbers[self.turn()]);
+        if self.desk.idle() && !self.desk.affords(next) {
+            self.desk.close(StopReason::Budget);
+        }
+    }
+
+    fn stop(&self) -> Option<StopReason> {
+        self.desk.over()
+    }
+
+    fn cancel(&mut self) {
+        self.desk.close(StopReason::Cancelled);
+    }
+
+    fn finalists(&self, keep: usize) -> Vec<JobId> {
+        self.desk.finalists(keep)
+    }
+
+    fn baseline(&self) -> Option<JobId> {
+        Some(JobId(0))
+    }
+}

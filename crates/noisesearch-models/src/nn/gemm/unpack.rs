@@ -1,0 +1,61 @@
+//! From packed weights back to plain ones, for going through a layer backwards.
+
+use super::{PackedWeight, Store};
+use crate::nn::isa::Isa;
+use crate::nn::lanes::PANEL;
+
+impl PackedWeight {
+    /// The weight `[outputs, inputs]`, row-major.
+    pub fn unpack(&self) -> Vec<f32> {
+        let mut weight = vec![0.0; self.outputs * self.inputs];
+        let mut copy = |first: usize, panels: &[f32]| {
+            let rows = weight.chunks_exact_mut(self.inputs).skip(first);
+            for (row, to) in rows.take(panels.len() / self.inputs).enumerate() {
+                let panel = &panels[row / PANEL * PANEL * self.inputs..];
+                for (i, value) in to.iter_mut().enumerate() {
+                    *value = panel[i * PANEL + row % PANEL];
+                }
+            }
+        };
+        match &self.panels {
+            Store::Wide(panels) => copy(0, panels),
+            Store::Half(panels) => panels.each(Isa::PLAIN, self.inputs, copy),
+        }
+        weight
+    }
+
+    /// The layer without bias that takes a cotangent of this one's outputs to one of its inputs:
+    /// the transposed weight, packed.
+    pub fn transposed(&self) -> Self {
+        let mut transposed = vec![0.0; self.outputs * self.inputs];
+        for (output, row) in self.unpack().chunks_exact(self.inputs).enumerate() {
+            for (input, &value) in row.iter().enumerate() {
+                transposed[input * self.outputs + output] = value;
+            }
+        }
+        Self::new(&transposed, &[], self.inputs, self.outputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::wave;
+
+    #[test]
+    fn a_weight_comes_out_as_it_went_in() {
+        for (outputs, inputs) in [(1, 1), (16, 3), (37, 5), (5, 37)] {
+            let weight = wave(outputs * inputs, 2.0);
+            let packed = PackedWeight::new(&weight, &vec![9.0; outputs], outputs, inputs);
+            assert_eq!(packed.unpack(), weight);
+            let there_and_back = packed.transposed().transposed();
+            assert_eq!(there_and_back.unpack(), weight);
+            let element = |o: usize, i: usize| packed.transposed().unpack()[i * outputs + o];
+            assert_eq!(element(outputs - 1, 0), weight[(outputs - 1) * inputs]);
+        }
+        // Numbers that bf16 holds exactly.
+        let weight: Vec<f32> = (0..70).map(|i| i as f32).collect();
+        let halved = PackedWeight::new(&weight, &[], 35, 2).halved();
+        assert_eq!(halved.unpack(), weight);
+    }
+}

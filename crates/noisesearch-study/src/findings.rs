@@ -1,0 +1,140 @@
+//! `findings.md`: what several studies found, each with its figure, verdict, numbers and cost.
+
+use crate::answers::Answers;
+use crate::claims::{self, Finding, Verdict};
+use crate::figures::scaled;
+use crate::file::CostAxis;
+use crate::plot::heat::{interval, shown};
+use crate::plot::scale::short;
+use crate::report::{self, ReportError, Study};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Writes the page to `path`, and its figures as SVG and PNG into the folder of the same name
+/// without the extension.
+pub fn write(studies: &[Study], path: &Path) -> Result<(), ReportError> {
+    let folder = path.with_extension("");
+    let link = folder
+        .file_name()
+        .map_or("findings".into(), |name| name.to_string_lossy());
+    let mut sections = String::new();
+    let mut summary =
+        String::from("| finding | verdict | claims that hold | n |\n|---|---|---|---|\n");
+    for study in studies {
+        let answers = Answers::new(study.file, study.rows, study.population)?;
+        let findings = claims::findings(&answers)?;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            summary,
+            "| [{}](#{}) | **{}** | {} of {} | {} |",
+            plain(&study.file.statement),
+            anchor(&study.file.title),
+            claims::overall(&findings).words(),
+            findings
+                .iter()
+                .filter(|f| f.verdict == Verdict::Holds)
+                .count(),
+            findings.len(),
+            answers.n(),
+        );
+        sections += &section(study, &answers, &findings);
+        for (name, drawing) in report::drawings(study, &answers)? {
+            let name = format!("{}-{name}", study.stem);
+            report::save(&folder, &name, &drawing)?;
+            let _ = write!(
+                sections,
+                "\n![{}]({link}/{name}.png)\n",
+                plain(&study.file.title)
+            );
+        }
+        sections += &cost(study, &answers);
+    }
+    let page = format!("{HEAD}\n{summary}{sections}");
+    report::put(path, page.as_bytes())
+}
+
+const HEAD: &str = "# Findings
+
+Made by `noisesearch study`; [how to read it](studies.md). A claim *holds* when the whole 95 % interval
+of its paired contrast is above zero, *does not hold* when it is at or below zero, and *cannot be
+told* otherwise. A finding holds when all of its claims do. That one does not hold is as good a
+result as that one does.
+";
+
+fn section(study: &Study, answers: &Answers, findings: &[Finding]) -> String {
+    let file = study.file;
+    let mut text = format!(
+        "\n## {}\n\n> {}\n>\n> {}\n\n**{}**, over {} answers ({} tasks).\n\n",
+        plain(&file.title),
+        plain(&file.statement),
+        plain(&file.source),
+        sentence(claims::overall(findings).words()),
+        answers.n(),
+        answers.tasks(),
+    );
+    text += "| claim | verdict | effect | 95 % interval | n |\n|---|---|---|---|---|\n";
+    for finding in findings {
+        let effect = finding
+            .effect
+            .map(|effect| scaled(effect, &finding.measure));
+        let unit = finding.measure.unit();
+        let (value, range, n) = match effect {
+            Some(of) => (format!("{}{unit}", shown(&of, true)), interval(&of), of.n),
+            None => ("\u{2013}".into(), "no answer has this measure".into(), 0),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} (`{}`: {}) | {} | {value} | {range} | {n} |",
+            plain(&finding.claim.says),
+            finding.measure,
+            plain(&report::terms(finding)),
+            finding.verdict.words(),
+        );
+    }
+    if let Some(remark) = &file.remark {
+        let _ = write!(text, "\n{}\n", remark.trim());
+    }
+    text
+}
+
+fn cost(study: &Study, answers: &Answers) -> String {
+    let arms = study.file.arms.iter().enumerate();
+    let each = arms.map(|(arm, table)| {
+        let of = |axis| {
+            answers
+                .cost(answers.last(arm), axis)
+                .map_or("?".into(), short)
+        };
+        let (nfe, candidates) = (of(CostAxis::TotalNfe), of(CostAxis::Candidates));
+        format!(
+            "{} {nfe} NFE and {candidates} candidates",
+            plain(&table.name)
+        )
+    });
+    format!(
+        "\nCost of one answer at the last point: {}.\n",
+        each.collect::<Vec<_>>().join("; ")
+    )
+}
+
+/// Text on one line that Markdown leaves alone in a table.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace('|', "\\|").replace('<', "&lt;")
+}
+
+/// As GitHub names the anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let letters = heading.trim().to_lowercase();
+    let letters = letters
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    letters.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
