@@ -63,7 +63,8 @@ impl Plan {
             problem,
         };
         let text = prompts::read_text(path, STUDY_BYTES_MAX)?;
-        let file: StudyFile = toml::from_str(&text).map_err(|error| form(excerpt(&error.to_string())))?;
+        let file: StudyFile =
+            toml::from_str(&text).map_err(|error| form(excerpt(&error.to_string())))?;
         check::check(&file).map_err(|error| form(error.to_string()))?;
         let (count, seeds) = match file.tasks.quick.filter(|_| quick) {
             Some(size) => (size.count.or(file.tasks.count), size.seeds),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_pictures;
+mod bad_studies;
 mod cli;
 mod common;
 mod crash;
