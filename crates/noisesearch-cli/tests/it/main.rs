@@ -1,5 +1,6 @@
 //! The real binary, as a user runs it.
 
+mod advise;
 mod bad_input;
 mod bad_pictures;
 mod bad_studies;
