@@ -1,8 +1,8 @@
 //! Bad input on every flag and file. What was tried and what it said is `docs/bad-input.md`,
 //! which this test writes anew with NOISESEARCH_BLESS=1 and otherwise compares.
 
-use crate::bad_pictures;
 use crate::common::{Ended, Scratch};
+use crate::{bad_pictures, bad_studies};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fmt::Write;
 use std::fs;
@@ -218,52 +218,6 @@ const CONFIGS: &[(&str, &str)] = &[
     ("no TOML", "{\"class\": \"Q\"}\n"),
 ];
 
-/// The parts of a study's file that the next ones are put between.
-const STUDY: [&str; 3] = [
-    "title = \"t\"\nstatement = \"s\"\nsource = \"p\"\n",
-    "[tasks]\nclasses = [\"Q\"]\n[base]\nmodel = \"glyphs-small\"\nsteps = 2\n",
-    "[[arm]]\nname = \"a\"\npoints = [{ budget = \"1evals\" }]\n",
-];
-
-/// What a study's file has, and its text.
-fn study_files() -> Vec<(&'static str, String)> {
-    let [head, tasks, arm] = STUDY;
-    let of = |parts: &[&str]| parts.concat();
-    let prompts = "[tasks]\nprompts = \"set.csv\"\n";
-    vec![
-        ("nothing in it", String::new()),
-        ("an unknown table", of(&[head, tasks, "[server]\n", arm])),
-        (
-            "an unknown key of an arm",
-            of(&[head, tasks, arm, "colour = 1\n"]),
-        ),
-        ("no arm", of(&[head, tasks])),
-        (
-            "an arm without points",
-            of(&[head, tasks, "[[arm]]\nname = \"a\"\npoints = []\n"]),
-        ),
-        ("two arms of one name", of(&[head, tasks, arm, arm])),
-        (
-            "a budget of nothing",
-            of(&[head, tasks, &arm.replace("1evals", "0evals")]),
-        ),
-        (
-            "a class among an arm's settings",
-            of(&[head, tasks, arm, "spec = { class = \"A\" }\n"]),
-        ),
-        (
-            "a class that is none",
-            of(&[head, &tasks.replace("\"Q\"", "\"Q\", \"QQ\""), arm]),
-        ),
-        ("no tasks", of(&[head, "[tasks]\n", arm])),
-        (
-            "prompts that are not there",
-            of(&[head, "[tasks]\nprompts = \"absent.txt\"\n", arm]),
-        ),
-        ("a table without prompts", of(&[head, prompts, arm])),
-    ]
-}
-
 /// What was done to a run directory, and how.
 type Damage = (&'static str, fn(&Path));
 
@@ -421,46 +375,6 @@ fn configs(scratch: &Scratch, page: &mut Page) {
     }
 }
 
-fn studies(scratch: &Scratch, page: &mut Page) {
-    page.section(
-        "Studies",
-        "typed after `noisesearch study`, or a study with",
-    );
-    scratch.write("set.csv", "text,category\na red circle,colour\n");
-    for args in [&[][..], &["absent.toml"], &["folder"], &["a-file"]] {
-        page.row(&typed(args), &scratch.run(&[&["study"], args].concat()));
-    }
-    for (what, text) in study_files() {
-        scratch.write("my.toml", text);
-        page.row(
-            what,
-            &scratch.run(&["study", "my.toml", "--out", "studied"]),
-        );
-    }
-    assert!(
-        !scratch.path("studied").exists(),
-        "a refused study left something behind"
-    );
-    scratch.write("my.toml", STUDY.concat());
-    let study = ["study", "my.toml", "--out", "studied"];
-    scratch.done(&study);
-    scratch.write("my.toml", STUDY.concat().replace("1evals", "2evals"));
-    page.row("the name of another in its directory", &scratch.run(&study));
-    fs::rename(
-        scratch.path("studied/known.jsonl"),
-        scratch.path("studied/journal.jsonl"),
-    )
-    .unwrap();
-    flip(&scratch.path("studied"), 20);
-    fs::rename(
-        scratch.path("studied/journal.jsonl"),
-        scratch.path("studied/known.jsonl"),
-    )
-    .unwrap();
-    scratch.write("my.toml", STUDY.concat());
-    page.row("a flipped bit in its known outcomes", &scratch.run(&study));
-}
-
 fn runs(scratch: &Scratch, page: &mut Page) {
     page.section("Run directories", "a run with");
     let made = scratch.generate(&["--budget", "4evals", "--batch", "1", "--out", "made"]);
@@ -508,6 +422,7 @@ fn the_page_says_what_the_program_says() {
     );
     runs(&scratch, &mut page);
     bad_pictures::rows(&scratch, &mut page);
+    bad_studies::rows(&scratch, &mut page);
     if std::env::var_os("NOISESEARCH_BLESS").is_some() {
         fs::write(DOC, &page.0).unwrap();
     }

@@ -3,6 +3,7 @@
 mod advise;
 mod bad_input;
 mod bad_pictures;
+mod bad_studies;
 mod cli;
 mod common;
 mod crash;
