@@ -12,21 +12,33 @@ pub struct ScoreArgs {
     /// Verifier to ask; may be repeated; see `noisesearch verifiers`
     #[arg(long = "verifier", value_name = "NAME", required = true)]
     pub verifiers: Vec<String>,
-    /// What all pictures shall show [default: what each says in its own text]
-    #[arg(long, conflicts_with_all = ["class", "prompts"])]
-    pub prompt: Option<String>,
-    /// The same as a class
-    #[arg(long, value_name = "NAME", conflicts_with = "prompts")]
-    pub class: Option<String>,
-    /// A list: file name, tab, prompt, and if there is one, tab, category
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub prompts: Option<PathBuf>,
+    /// What each picture shall show.
+    #[command(flatten)]
+    pub tasks: TaskArgs,
     /// Where a verifier's weights are; may be repeated
     #[arg(long = "weights", value_name = "NAME=PATH")]
     pub weights: Vec<String>,
     /// Print one JSON object on stdout and nothing else
     #[arg(long)]
     pub json: bool,
+}
+
+/// What pictures shall show, in one of four ways.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct TaskArgs {
+    /// What all pictures shall show [default: what each says in its own text]
+    #[arg(long)]
+    pub prompt: Option<String>,
+    /// The same as a class
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+    /// A list of prompts: file name, tab, prompt, and if there is one, tab, category
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub prompts: Option<PathBuf>,
+    /// The same with classes
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub classes: Option<PathBuf>,
 }
 
 /// `fid`.

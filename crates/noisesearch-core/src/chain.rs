@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] for a line that is whole but no `T`.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ChainError> {
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ChainError> {
         let rest = &self.bytes[self.at..];
         let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
             return Ok(None);

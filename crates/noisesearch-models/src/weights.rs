@@ -340,3 +340,35 @@ fn widen_to_f64(bytes: &[u8], dtype: &str) -> Option<Vec<f64>> {
         other => widen(bytes, other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(dtype: &str, data: &[u8]) -> Weights {
+        let (size, end) = (data.len() / if dtype == "F64" { 8 } else { 4 }, data.len());
+        let header =
+            format!(r#"{{"w":{{"dtype":"{dtype}","shape":[{size}],"data_offsets":[0,{end}]}}}}"#);
+        let length = (header.len() as u64).to_le_bytes();
+        Weights::from_bytes([&length, header.as_bytes(), data].concat()).unwrap()
+    }
+
+    #[test]
+    fn f64_is_read_where_it_is_asked_for() {
+        let (third, infinite) = (1.0f64 / 3.0, f64::INFINITY);
+        let wide = [third, f64::MIN_POSITIVE].map(f64::to_le_bytes).concat();
+        let mut weights = of("F64", &wide);
+        let read = weights.take_f64("w", &[2]).unwrap();
+        assert_eq!(read, [third, f64::MIN_POSITIVE]);
+        weights.finish().unwrap();
+        let narrow = of("F64", &wide).take_vec("w", &[2]).unwrap_err();
+        assert!(matches!(narrow.fault, Fault::Dtype { dtype: "F64", .. }));
+        let single = of("F32", &0.1f32.to_le_bytes()).take_f64("w", &[1]);
+        assert_eq!(single.unwrap(), [f64::from(0.1f32)]);
+        let damaged = [third, infinite].map(f64::to_le_bytes).concat();
+        let damaged = of("F64", &damaged).take_f64("w", &[2]).unwrap_err();
+        assert!(matches!(damaged.fault, Fault::NonFinite { element: 1, .. }));
+        let missing = of("F64", &wide).take_f64("x", &[1]).unwrap();
+        assert!(missing[0].is_nan());
+    }
+}

@@ -46,6 +46,7 @@ impl<'a> Bench<'a> {
                 .copied()
                 .unwrap_or(spec);
             let engine = Engine::open_with(self.registry, largest, &panel)?;
+            self.check_gradients(&engine, &identity, &panel)?;
             let entry = self.entry(spec)?;
             let describer = self.registry.describer_for(&entry);
             self.opened = Some(Opened {
@@ -58,6 +59,28 @@ impl<'a> Bench<'a> {
         }
         // It was opened above where it was not.
         Ok(self.opened.as_mut().expect("a model is open"))
+    }
+
+    /// Refuses a search of this model that follows a gradient which is not there.
+    fn check_gradients(
+        &self,
+        engine: &Engine,
+        identity: &Spec,
+        panel: &Panel,
+    ) -> Result<(), StudyError> {
+        let follows = |spec: &&&Checked| {
+            let name = spec.search.followed();
+            name.is_none_or(|name| engine.follows(name))
+        };
+        let mut same = self
+            .settings
+            .iter()
+            .filter(|spec| self::identity(spec) == *identity);
+        match same.find(|spec| !follows(spec)) {
+            // To open it for such a search says why not, and where else.
+            Some(spec) => Ok(Engine::open_with(self.registry, spec, panel).map(drop)?),
+            None => Ok(()),
+        }
     }
 
     fn entry(&self, spec: &Checked) -> Result<ModelEntry, StudyError> {

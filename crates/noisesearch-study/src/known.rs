@@ -116,7 +116,7 @@ impl Store {
     fn read(&mut self, path: &Path, bytes: &[u8]) -> Result<(Head, usize), StudyError> {
         let damage = damage(path);
         let mut reader = Reader::new(bytes, KNOWN_LINE_MAX);
-        let first: Option<First> = reader.next().map_err(&damage)?;
+        let first: Option<First> = reader.read().map_err(&damage)?;
         let first = first.ok_or_else(|| damage(reader.damaged()))?;
         if first.known != FORMAT {
             return Err(StudyError::KnownFormat {
@@ -124,7 +124,7 @@ impl Store {
                 found: first.known,
             });
         }
-        while let Some(batch) = reader.next::<Batch>().map_err(&damage)? {
+        while let Some(batch) = reader.read::<Batch>().map_err(&damage)? {
             let context = self.named(batch.context);
             self.take(context, batch.made);
         }

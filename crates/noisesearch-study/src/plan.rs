@@ -6,7 +6,7 @@ use crate::file::StudyFile;
 use crate::limits::{CELLS_MAX, STUDY_BYTES_MAX};
 use crate::prompts::{self, Prompt};
 use noisesearch::registry::Registry;
-use noisesearch::spec::{Checked, Spec, SpecError};
+use noisesearch::spec::{Checked, Spec, SpecError, excerpt};
 use noisesearch_models::task::Task;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -63,7 +63,8 @@ impl Plan {
             problem,
         };
         let text = prompts::read_text(path, STUDY_BYTES_MAX)?;
-        let file: StudyFile = toml::from_str(&text).map_err(|error| form(error.to_string()))?;
+        let file: StudyFile =
+            toml::from_str(&text).map_err(|error| form(excerpt(&error.to_string())))?;
         check::check(&file).map_err(|error| form(error.to_string()))?;
         let (count, seeds) = match file.tasks.quick.filter(|_| quick) {
             Some(size) => (size.count.or(file.tasks.count), size.seeds),

@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod command;
 pub mod conformance;
+pub mod fid;
 pub mod glyphs;
 pub mod image;
 pub mod inception;

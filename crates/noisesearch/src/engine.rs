@@ -134,6 +134,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a search can follow the gradient of this verifier here.
+    pub fn follows(&self, name: VerifierName) -> bool {
+        let mut named = self
+            .verifiers
+            .iter()
+            .filter(|v| v.id().name == name.as_str());
+        let there = self.denoiser.gradient().is_some() && self.decoder.gradient().is_some();
+        there && named.any(|verifier| verifier.gradient().is_some())
+    }
+
     /// BLAKE3 of the model's weights in hexadecimal.
     pub fn weights(&self) -> &str {
         &self.weights

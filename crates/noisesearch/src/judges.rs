@@ -22,8 +22,8 @@ fn usual(task: TaskKind) -> &'static [&'static str] {
 /// What a verifier must be asked with, as its name says.
 fn asked(name: &str) -> Option<TaskKind> {
     match name {
-        "aesthetic" => None,
-        name if name.ends_with("-self") || name == "aesthetic" => None,
+        "aesthetic" | "fid" => None,
+        name if name.ends_with("-self") => None,
         name if name.ends_with("-class") || name == "inception" => Some(TaskKind::Class),
         _ => Some(TaskKind::Prompt),
     }
@@ -171,6 +171,11 @@ fn conversion(name: &str) -> Option<&'static str> {
         "inception-class" => Some(
             "scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER \
              imagenet_2012_challenge_label_map_proto.pbtxt",
+        ),
+        "fid" => Some(
+            "scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER\n  \
+             noisesearch fid REAL REAL --weights inception=FOLDER \
+             --save FOLDER/statistics.safetensors",
         ),
         _ => None,
     }

@@ -6,12 +6,14 @@ use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
+use noisesearch_verifiers::fid::Fid;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
 use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
 use noisesearch_verifiers::metrics::Features;
 use noisesearch_verifiers::metrics::describe::Describer;
+use noisesearch_verifiers::metrics::statistics::StatisticsError;
 use noisesearch_verifiers::scenes;
 use noisesearch_verifiers::verifier::Verifier;
 use std::sync::Arc;
@@ -163,8 +165,8 @@ fn scene_verifiers() -> Vec<VerifierEntry> {
 }
 
 fn glyph_verifiers() -> Vec<VerifierEntry> {
-    type Make = fn() -> Result<Box<dyn Verifier>, noisesearch_models::weights::WeightsError>;
-    let all: [(&str, &str, Make); 3] = [
+    type Make = fn() -> Result<Box<dyn Verifier>, StatisticsError>;
+    let all: [(&str, &str, Make); 4] = [
         (
             "classifier",
             "supervised: the classifier's logit of the class",
@@ -174,6 +176,11 @@ fn glyph_verifiers() -> Vec<VerifierEntry> {
             "oracle",
             "independent evaluator: its probability of the class",
             || Ok(Box::new(Oracle::new(Judge::oracle()?))),
+        ),
+        (
+            "oracle-fid",
+            "minus the FID of the accepted glyphs with this one, by the evaluator's features",
+            || Ok(Box::new(Fid::glyphs()?)),
         ),
         (
             "self",

@@ -77,7 +77,7 @@ pub struct Spec {
 
 /// `text` with every line cut to a readable width: a message quotes the line at fault, and a
 /// config may have one line of a hundred thousand characters.
-fn excerpt(text: &str) -> String {
+pub fn excerpt(text: &str) -> String {
     const WIDTH: usize = 320;
     let cut = |line: &str| line.chars().take(WIDTH).collect::<String>();
     text.lines().map(cut).collect::<Vec<_>>().join("\n")

@@ -2,9 +2,9 @@
 
 use crate::exit::{Exit, say};
 use crate::files_args::named;
-use crate::measure_args::ScoreArgs;
+use crate::measure_args::{ScoreArgs, TaskArgs};
 use noisesearch::files::Files;
-use noisesearch::measure::{self, Scored, Tasks, Totals};
+use noisesearch::measure::{self, MeasureError, Scored, Tasks, Totals};
 use noisesearch::registry::Registry;
 use noisesearch::task::Task;
 use serde_json::{Value, json};
@@ -16,12 +16,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<Exit> {
         weights: named(&args.weights)?,
         ..Files::default()
     };
-    let tasks = match (args.prompt, args.class, args.prompts) {
-        (Some(prompt), ..) => Tasks::One(Task::Prompt(prompt)),
-        (_, Some(class), _) => Tasks::One(Task::Class(class)),
-        (_, _, Some(list)) => measure::read_tasks(&list)?,
-        _ => Tasks::Own,
-    };
+    let tasks = tasks(args.tasks)?;
     let listing = measure::list(&args.images)?;
     left_out(listing.others);
     let names = &args.verifiers;
@@ -54,7 +49,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<Exit> {
 pub fn left_out(others: usize) {
     if others > 0 {
         say(&format!(
-            "note: {others} pictures that are no PNG were left out; convert them to have them judged"
+            "note: {others} pictures that are no PNG were left out; convert them to judge them"
         ));
     }
 }
@@ -63,6 +58,16 @@ pub fn left_out(others: usize) {
 fn cell(head: &str, text: &str) -> String {
     let width = head.chars().count().max(9) + 1;
     format!("{text:>width$}")
+}
+
+fn tasks(args: TaskArgs) -> Result<Tasks, MeasureError> {
+    match (args.prompt, args.class, args.prompts, args.classes) {
+        (Some(prompt), ..) => Ok(Tasks::One(Task::Prompt(prompt))),
+        (_, Some(class), ..) => Ok(Tasks::One(Task::Class(class))),
+        (_, _, Some(list), _) => measure::read_tasks(&list, Task::Prompt),
+        (.., Some(list)) => measure::read_tasks(&list, Task::Class),
+        _ => Ok(Tasks::Own),
+    }
 }
 
 fn heads(names: &[String]) -> String {

@@ -1,8 +1,8 @@
 //! Bad input on every flag and file. What was tried and what it said is `docs/bad-input.md`,
 //! which this test writes anew with NOISESEARCH_BLESS=1 and otherwise compares.
 
-use crate::bad_pictures;
 use crate::common::{Ended, Scratch};
+use crate::{bad_pictures, bad_studies};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fmt::Write;
 use std::fs;
@@ -422,6 +422,7 @@ fn the_page_says_what_the_program_says() {
     );
     runs(&scratch, &mut page);
     bad_pictures::rows(&scratch, &mut page);
+    bad_studies::rows(&scratch, &mut page);
     if std::env::var_os("NOISESEARCH_BLESS").is_some() {
         fs::write(DOC, &page.0).unwrap();
     }

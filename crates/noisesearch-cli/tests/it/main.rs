@@ -1,7 +1,9 @@
 //! The real binary, as a user runs it.
 
+mod advise;
 mod bad_input;
 mod bad_pictures;
+mod bad_studies;
 mod cli;
 mod common;
 mod crash;
@@ -9,3 +11,4 @@ mod disk_models;
 mod families;
 mod folders;
 mod measure;
+mod study;

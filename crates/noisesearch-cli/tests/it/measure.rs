@@ -51,6 +51,17 @@ fn pictures_are_scored_as_their_run_scored_them() {
     assert!((number(&totals["mean"]) - mean).abs() < 1e-12);
     assert_eq!((&totals["n"], &totals["passed"]), (&5.into(), &Value::Null));
     assert!(scored.iter().all(|picture| picture["class"] == "Q"));
+    // A list of classes says the same.
+    let names = scored
+        .iter()
+        .map(|picture| picture["image"].as_str().unwrap());
+    let names = names.map(|path| path.rsplit('/').next().unwrap());
+    scratch.write(
+        "list.tsv",
+        names.map(|name| format!("{name}\tQ\n")).collect::<String>(),
+    );
+    let listed = [&args[..], &["--classes", "list.tsv"]].concat();
+    assert_eq!(scratch.done(&listed).json(), object);
     // Another class than the picture's own; and a table for people.
     let other = [&["score", &folder, "--class", "A"], &verifiers[..]].concat();
     let other = scratch.done(&other).out;
@@ -109,9 +120,10 @@ fn a_grader_passes_by_category() {
 fn sets_are_measured_and_statistics_stand_for_them() {
     let scratch = Scratch::new("fid");
     let [one, other] = ["1", "2"].map(|seed| pictures(&scratch, seed, "6"));
+    let (one, other) = (one.as_str(), other.as_str());
     let fid = |args: &[&str]| scratch.done(&[&["fid", "--json"], args].concat()).json();
     let glyphs = ["--features", "glyphs"];
-    let found = fid(&[&[one.as_str(), other.as_str()], &glyphs[..]].concat());
+    let found = fid(&[&[one, other], &glyphs[..]].concat());
     assert!(number(&found["fid"]) > 0.0, "{found}");
     for key in ["precision", "recall"] {
         assert!((0.0..=1.0).contains(&number(&found[key])), "{found}");
@@ -126,19 +138,19 @@ fn sets_are_measured_and_statistics_stand_for_them() {
     );
     assert_eq!(found["warnings"].as_array().unwrap().len(), 3, "{found}");
     let save = ["--save", "one.safetensors"];
-    let real = fid(&[&[&one, "glyphs"], &save[..]].concat());
+    let real = fid(&[&[one, "glyphs"], &save[..]].concat());
     assert_eq!(real["n"]["reference"], 5400);
     // The saved set is the folder.
-    let again = fid(&[&["one.safetensors", &other], &glyphs[..]].concat());
+    let again = fid(&[&["one.safetensors", other], &glyphs[..]].concat());
     assert_eq!(again, found);
-    let itself = fid(&[&[&one, "one.safetensors"], &glyphs[..]].concat());
+    let itself = fid(&[&[one, "one.safetensors"], &glyphs[..]].concat());
     assert!(number(&itself["fid"]) < 1e-9, "{itself}");
     assert_eq!(
         (&itself["precision"], &itself["recall"]),
         (&1.0.into(), &1.0.into())
     );
-    let text = scratch.done(&["fid", &one, "glyphs"]);
-    assert!(text.out.contains("n = 6 against 5400"), "{}", text.out);
+    let text = scratch.done(&[&["fid", one, other], &glyphs[..]].concat());
+    assert!(text.out.contains("n = 6 against 6"), "{}", text.out);
     assert!(
         text.err.contains("warning: 6 samples are too few"),
         "{}",

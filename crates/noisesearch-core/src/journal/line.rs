@@ -43,14 +43,14 @@ pub(super) fn first(fingerprint: &Fingerprint) -> impl Serialize {
 /// Reads a whole journal. A bad last line is left out; damage before a whole line is an error.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, JournalError> {
     let mut reader = Reader::new(bytes, JOURNAL_LINE_MAX);
-    let Some(first) = reader.next::<First<Fingerprint>>()? else {
+    let Some(first) = reader.read::<First<Fingerprint>>()? else {
         return Err(reader.damaged().into());
     };
     if first.journal != FORMAT {
         return Err(JournalError::Format(first.journal));
     }
     let mut entries = Vec::new();
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.read()? {
         entries.push(entry);
     }
     let (head, whole) = reader.end::<Entry>()?;

@@ -53,6 +53,7 @@ pub fn all() -> Vec<Entry> {
         clip_class::ENTRY,
         dinov2_class::ENTRY,
         crate::inception::oracle::ENTRY,
+        crate::fid::ENTRY,
         self_supervised::CLIP,
         self_supervised::DINO,
         self_supervised::SIGLIP,

@@ -8,7 +8,6 @@
 
 pub mod blocks;
 pub mod describer;
-pub mod fid;
 pub mod oracle;
 
 use blocks::{Kind, Mixed, Pool, Unit};

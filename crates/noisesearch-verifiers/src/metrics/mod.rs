@@ -10,6 +10,7 @@ pub mod greedy;
 pub mod inception_score;
 pub mod precision_recall;
 pub mod scores;
+pub mod statistics;
 
 pub use features::Features;
 pub(crate) use features::same_dim;

@@ -17,9 +17,13 @@ pub fn normal_scores(merits: &[f64]) -> Vec<f64> {
     };
     let mut scores: Vec<f64> = merits.iter().map(score).collect();
     let square = scores.iter().map(|s| s * s).sum::<f64>() / scores.len().max(1) as f64;
-    if square > 0.0 {
-        scores.iter_mut().for_each(|s| *s /= square.sqrt());
-    }
+    // Rounding gives a column without spread a little of it.
+    let scale = if square > 1e-12 {
+        square.sqrt().recip()
+    } else {
+        0.0
+    };
+    scores.iter_mut().for_each(|s| *s *= scale);
     scores
 }
 
@@ -57,6 +61,17 @@ pub fn correlation(rows: &[&[f64]]) -> Correlation {
         .collect()
 }
 
+/// The correlations of some columns only.
+pub fn part(correlation: &Correlation, columns: &[usize]) -> Correlation {
+    let row = |&a: &usize| columns.iter().map(|&b| correlation[a][b]).collect();
+    columns.iter().map(row).collect()
+}
+
+/// Independent standard normals, `rows` of `columns`.
+pub fn noise(rows: usize, columns: usize) -> Vec<f32> {
+    Stream::initial(SIMULATION_ROOT).normals(rows * columns)
+}
+
 /// Candidates drawn from the copula: `rows` of them, each with one normal score a column.
 pub struct Simulated {
     columns: usize,
@@ -64,12 +79,11 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Draws `rows` candidates.
-    pub fn draw(correlation: &Correlation, rows: usize) -> Self {
+    /// One candidate for each row of `noise` ([`noise`]).
+    pub fn draw(correlation: &Correlation, noise: &[f32]) -> Self {
         let columns = correlation.len();
         let root = factor(correlation);
-        let noise = Stream::initial(SIMULATION_ROOT).normals(rows * columns);
-        let mut values = Vec::with_capacity(rows * columns);
+        let mut values = Vec::with_capacity(noise.len());
         for draw in noise.chunks_exact(columns) {
             for weights in &root {
                 let terms = weights.iter().zip(draw).map(|(w, &z)| w * f64::from(z));
@@ -143,14 +157,14 @@ mod tests {
             vec![0.8, 1.0, 0.5],
             vec![0.3, 0.5, 1.0],
         ];
-        let drawn = Simulated::draw(&wanted, 40_000);
+        let drawn = Simulated::draw(&wanted, &noise(40_000, 3));
         let rows: Vec<&[f64]> = drawn.values.chunks_exact(3).collect();
         let found = correlation(&rows);
         for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
             assert!((found - wanted).abs() < 0.02, "{found} {wanted}");
         }
         // A column that repeats another is drawn as that.
-        let twins = Simulated::draw(&vec![vec![1.0, 1.0], vec![1.0, 1.0]], 100);
+        let twins = Simulated::draw(&vec![vec![1.0, 1.0], vec![1.0, 1.0]], &noise(100, 2));
         assert!((0..100).all(|row| (twins.get(row, 0) - twins.get(row, 1)).abs() < 1e-6));
     }
 }

@@ -4,16 +4,17 @@
 //! is the final score of the candidate that it would have chosen, in standard deviations above a
 //! random one.
 
-use super::copula::{Correlation, Simulated, correlation, normal_scores};
+use super::copula::{Correlation, Simulated, correlation, noise, normal_scores, part};
 use super::pilot::{Look, Pilot, TaskLooks};
 use noisesearch_core::budget::Budget;
+use noisesearch_core::noise::candidate_root;
 use noisesearch_core::search::{SearchSpec, Terms, halving};
 use serde::Serialize;
 
 /// Candidates that are drawn to play with.
-const DRAWN: usize = 240_000;
+const DRAWN: usize = 120_000;
 /// And in each resample of the tasks.
-const DRAWN_AGAIN: usize = 24_000;
+const DRAWN_AGAIN: usize = 12_000;
 /// Resamples of the tasks for the interval.
 const RESAMPLES: usize = 200;
 /// Factors of successive halving that are tried.
@@ -31,6 +32,21 @@ pub struct Allocation {
     /// Columns by which candidates are dropped, and how many are kept each time.
     #[serde(skip)]
     cuts: Vec<(usize, u64)>,
+}
+
+impl Allocation {
+    /// The same where only these columns are drawn.
+    fn on(&self, columns: &[usize]) -> Self {
+        let place = |column: &usize| columns.binary_search(column).unwrap_or(0);
+        let cuts = self
+            .cuts
+            .iter()
+            .map(|(column, keep)| (place(column), *keep));
+        Self {
+            cuts: cuts.collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// An allocation and what to expect of it.
@@ -61,8 +77,7 @@ pub struct Advice {
 
 /// Correlation of each look with the final score, over all tasks.
 pub fn correlations(pilot: &Pilot) -> Vec<(Look, f64)> {
-    let all: Vec<&TaskLooks> = pilot.tasks.iter().collect();
-    let table = table(&all);
+    let table = table(&scored(pilot));
     let last = pilot.looks.len().saturating_sub(1);
     let looks = pilot.looks.iter().enumerate();
     looks.map(|(at, &look)| (look, table[at][last])).collect()
@@ -80,12 +95,12 @@ pub fn plan(pilot: &Pilot, terms: &Terms) -> Option<Advice> {
         budget: Budget::Nfe(budget_nfe),
         ..terms.clone()
     };
-    let all: Vec<&TaskLooks> = pilot.tasks.iter().collect();
+    let all = scored(pilot);
     if all.is_empty() {
         return None;
     }
     let options = options(pilot, &terms);
-    let drawn = Simulated::draw(&table(&all), DRAWN);
+    let drawn = Simulated::draw(&table(&all), &noise(DRAWN, pilot.looks.len()));
     let rate = |allocation: &Allocation| play(allocation, &drawn);
     let plain = options.first()?;
     let mut best = (plain, rate(plain));
@@ -101,12 +116,16 @@ pub fn plan(pilot: &Pilot, terms: &Terms) -> Option<Advice> {
         gain: unit(pilot).map(|unit| unit * deviations),
     };
     let at_first = rate(plain);
-    let (low, high) = interval(&all, plain, best.0);
+    let (below, above) = spread(&all, plain, best.0);
     Some(Advice {
         budget_nfe,
         plain: rated((plain, at_first)),
         best: rated(best),
-        more: (best.1 - at_first, low, high),
+        more: (
+            best.1 - at_first,
+            best.1 - at_first + below,
+            best.1 - at_first + above,
+        ),
     })
 }
 
@@ -197,37 +216,55 @@ fn play(allocation: &Allocation, drawn: &Simulated) -> f64 {
     sum / plays as f64
 }
 
-/// Correlations of the looks over these tasks; normal scores are within each task.
-fn table(tasks: &[&TaskLooks]) -> Correlation {
-    let mut rows: Vec<Vec<f64>> = Vec::new();
-    for task in tasks {
-        let worst = |merits: &Vec<Option<f64>>| {
-            let merits: Vec<f64> = merits
-                .iter()
-                .map(|m| m.unwrap_or(f64::NEG_INFINITY))
-                .collect();
-            normal_scores(&merits)
-        };
-        let columns: Vec<Vec<f64>> = task.merits.iter().map(worst).collect();
+/// Normal scores of one task, within the task: one row a noise, one column a look.
+type TaskScores = Vec<Vec<f64>>;
+
+/// Normal scores of every task; a candidate that failed is the worst.
+fn scored(pilot: &Pilot) -> Vec<TaskScores> {
+    let column = |merits: &Vec<Option<f64>>| {
+        let merits = merits
+            .iter()
+            .map(|merit| merit.unwrap_or(f64::NEG_INFINITY));
+        normal_scores(&merits.collect::<Vec<_>>())
+    };
+    let task = |task: &TaskLooks| {
+        let columns: Vec<Vec<f64>> = task.merits.iter().map(column).collect();
         let noises = columns.first().map_or(0, Vec::len);
-        rows.extend((0..noises).map(|noise| columns.iter().map(|c| c[noise]).collect()));
-    }
-    let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+        let row = |noise: usize| columns.iter().map(|column| column[noise]).collect();
+        (0..noises).map(row).collect()
+    };
+    pilot.tasks.iter().map(task).collect()
+}
+
+/// Correlations of the looks over these tasks.
+fn table<'a>(tasks: impl IntoIterator<Item = &'a TaskScores>) -> Correlation {
+    let rows: Vec<&[f64]> = tasks.into_iter().flatten().map(Vec::as_slice).collect();
     correlation(&rows)
 }
 
-/// The 95 % interval of the difference between two allocations, over resamples of the tasks.
-fn interval(tasks: &[&TaskLooks], plain: &Allocation, best: &Allocation) -> (f64, f64) {
-    let difference = |resample: usize| {
-        let pick = |place: usize| {
-            let hash = noisesearch_core::noise::candidate_root(resample as u64, place as u64);
-            tasks[(hash % tasks.len() as u64) as usize]
-        };
-        let picked: Vec<&TaskLooks> = (0..tasks.len()).map(pick).collect();
-        let drawn = Simulated::draw(&table(&picked), DRAWN_AGAIN);
-        play(best, &drawn) - play(plain, &drawn)
+/// How far the difference between two allocations lies below and above its estimate in 95 % of
+/// the resamples of the tasks.
+fn spread(tasks: &[TaskScores], plain: &Allocation, best: &Allocation) -> (f64, f64) {
+    let last = tasks[0].first().map_or(0, |row| row.len() - 1);
+    let cuts = plain.cuts.iter().chain(&best.cuts);
+    let mut columns: Vec<usize> = cuts.map(|(column, _)| *column).chain([last]).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let normals = noise(DRAWN_AGAIN, columns.len());
+    let (plain, best) = (plain.on(&columns), best.on(&columns));
+    let difference = |table: Correlation| {
+        let drawn = Simulated::draw(&part(&table, &columns), &normals);
+        play(&best, &drawn) - play(&plain, &drawn)
     };
-    let mut all: Vec<f64> = (0..RESAMPLES).map(difference).collect();
+    let whole = difference(table(tasks));
+    let resampled = |resample: usize| {
+        let pick = |place: usize| {
+            let hash = candidate_root(resample as u64, place as u64);
+            &tasks[(hash % tasks.len() as u64) as usize]
+        };
+        difference(table((0..tasks.len()).map(pick))) - whole
+    };
+    let mut all: Vec<f64> = (0..RESAMPLES).map(resampled).collect();
     all.sort_by(f64::total_cmp);
     let at = |share: f64| all[(share * (RESAMPLES - 1) as f64).round() as usize];
     (at(0.025), at(0.975))

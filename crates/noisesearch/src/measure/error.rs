@@ -62,16 +62,17 @@ pub enum MeasureError {
     },
     /// A picture of which nobody said what it shall show.
     #[error(
-        "{} does not say what it shall show; give --prompt, --class or --prompts FILE",
+        "{} does not say what it shall show; give --prompt or --class, or a list by --prompts or \
+         --classes",
         path.display()
     )]
     NoTask {
         /// The picture.
         path: PathBuf,
     },
-    /// A line of a list of prompts that is none.
+    /// A line of a list of prompts or classes that is none.
     #[error("{} line {line}: {problem}", path.display())]
-    Prompts {
+    List {
         /// The list.
         path: PathBuf,
         /// Counted from 1.
@@ -79,8 +80,8 @@ pub enum MeasureError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A picture that the list of prompts does not name.
-    #[error("{} has no line for {name}; write NAME, a tab, PROMPT", path.display())]
+    /// A picture that the list does not name.
+    #[error("{} has no line for {name}; write NAME, a tab, PROMPT or CLASS", path.display())]
     Unlisted {
         /// The list.
         path: PathBuf,
@@ -190,7 +191,7 @@ impl MeasureError {
             Self::Open(_)
             | Self::TooLarge { .. }
             | Self::Picture { .. }
-            | Self::Prompts { .. }
+            | Self::List { .. }
             | Self::Judge { .. }
             | Self::Weights(_)
             | Self::Archive { .. }

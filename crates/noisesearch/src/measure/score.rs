@@ -44,10 +44,13 @@ pub fn open(
     names: &[String],
     files: &Files,
 ) -> Result<Vec<Box<dyn Verifier>>, MeasureError> {
-    let Some((first, others)) = names.split_first() else {
+    if names.is_empty() {
         return Err(SpecError::NoVerifier.into());
-    };
-    files.check_names(first, others)?;
+    }
+    if let Some(name) = files.weights.keys().find(|name| !names.contains(name)) {
+        let (name, used) = (name.chars().take(80).collect(), names.join(", "));
+        return Err(SpecError::Unused { name, used }.into());
+    }
     let mut verifiers = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         if names[..index].contains(name) {
@@ -104,7 +107,7 @@ fn columns(
         images: &images,
         early: None,
     };
-    let column = |verifier: &Box<dyn Verifier>| {
+    let column = |verifier: &dyn Verifier| {
         let name = &verifier.id().name;
         let scores = verifier.score(task, &samples);
         let scores = scores.map_err(|source| judge_error(name, group, source))?;
@@ -117,7 +120,10 @@ fn columns(
             }),
         }
     };
-    verifiers.iter().map(column).collect()
+    verifiers
+        .iter()
+        .map(|verifier| column(&**verifier))
+        .collect()
 }
 
 /// What verifier number `verifier` made of all pictures.

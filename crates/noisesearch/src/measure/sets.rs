@@ -14,23 +14,20 @@ use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::metrics::frechet::{Frechet, Gaussian};
 use noisesearch_verifiers::metrics::inception_score::InceptionScore;
 use noisesearch_verifiers::metrics::precision_recall::{K, PrecisionRecall};
+use noisesearch_verifiers::metrics::statistics::Statistics;
 use noisesearch_verifiers::metrics::{Caution, Features, MetricError};
 use std::path::{Path, PathBuf};
 
 /// Names of the describers.
 pub const DESCRIBERS: [&str; 2] = ["inception", "glyphs"];
 
-/// A set of pictures, as far as the metrics need it.
+/// A set of pictures and what a message calls it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Set {
-    /// What a message calls it.
+    /// Its folder or file.
     pub name: String,
-    /// BLAKE3 of the describer's weights in hexadecimal, where it is known.
-    pub described_by: Option<String>,
-    /// Mean and covariance of the features.
-    pub gaussian: Gaussian,
-    /// The features, where they are kept.
-    pub features: Option<Features>,
+    /// What the metrics need of it.
+    pub statistics: Statistics,
 }
 
 /// How a set of generated pictures compares with a reference.
@@ -116,9 +113,11 @@ pub fn describe(
     let features = features.ok_or_else(|| failed(none))?;
     Ok(Set {
         name: name.to_owned(),
-        described_by: Some(hash.to_owned()),
-        gaussian: Gaussian::of(&features).map_err(failed)?,
-        features: Some(features),
+        statistics: Statistics {
+            described_by: Some(hash.to_owned()),
+            gaussian: Gaussian::of(&features).map_err(failed)?,
+            features: Some(features),
+        },
     })
 }
 
@@ -128,21 +127,21 @@ pub fn compare(
     generated: &Set,
     reference: &Set,
 ) -> Result<Comparison, MeasureError> {
-    if let (Some(left), Some(right)) = (&generated.described_by, &reference.described_by)
-        && left != right
-    {
+    let (left, right) = (&generated.statistics, &reference.statistics);
+    let ids = left.described_by.as_ref().zip(right.described_by.as_ref());
+    if ids.is_some_and(|(left, right)| left != right) {
         let [left, right] = [generated, reference].map(|set| set.name.clone());
         return Err(MeasureError::Describers { left, right });
     }
     let both = format!("{} and {}", generated.name, reference.name);
     let failed = |source| metric_error(&both, source);
-    let frechet = Frechet::of(&generated.gaussian, &reference.gaussian).map_err(failed)?;
-    let classified = generated.features.as_ref().map(|features| {
+    let frechet = Frechet::of(&left.gaussian, &right.gaussian).map_err(failed)?;
+    let classified = left.features.as_ref().map(|features| {
         let shares = describer.probabilities(features);
         let shares = shares.map_err(|source| judge_error(describer.id().0, &[], source))?;
         InceptionScore::of(&shares, 1).map_err(failed)
     });
-    let neighbours = match (&generated.features, &reference.features) {
+    let neighbours = match (&left.features, &right.features) {
         (Some(generated), Some(real)) if generated.len().min(real.len()) > K => {
             Some(PrecisionRecall::of(real, generated, K).map_err(failed)?)
         }

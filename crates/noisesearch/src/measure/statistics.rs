@@ -1,14 +1,4 @@
-//! Statistics of a set in a safetensors file.
-//!
-//! ```text
-//! mean [d] F64, covariance [d, d] F64
-//! n [1] F64                    optional
-//! features [n, d] F32          optional; for precision, recall and the inception score
-//! described_by [32] F32        optional; BLAKE3 of the network, a byte a number
-//! ```
-//!
-//! What `scripts/convert_inception.py` makes of pytorch-fid's statistics is read too: `mu [d]` and
-//! `sigma [d, d]`.
+//! Statistics of sets in files, in the format of [`noisesearch_verifiers::metrics::statistics`].
 
 use super::MeasureError;
 use super::sets::{Set, metric_error};
@@ -16,14 +6,11 @@ use crate::disk::Directory;
 use noisesearch_core::disk::{Action, Disk, DiskError};
 use noisesearch_models::weights::Weights;
 use noisesearch_verifiers::glyphs::judge::Judge;
-use noisesearch_verifiers::metrics::Features;
 use noisesearch_verifiers::metrics::frechet::Gaussian;
+use noisesearch_verifiers::metrics::statistics::{Statistics, StatisticsError};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::path::Path;
-
-/// Bytes of a hash.
-const HASH: usize = 32;
 
 /// The lab's real glyphs, see [`noisesearch_verifiers::glyphs::reference()`].
 pub fn reference() -> Result<Set, MeasureError> {
@@ -31,9 +18,11 @@ pub fn reference() -> Result<Set, MeasureError> {
     let name = "the real glyphs";
     Ok(Set {
         name: name.into(),
-        described_by: Some(Judge::oracle()?.hash().to_owned()),
-        gaussian: Gaussian::of(&features).map_err(|source| metric_error(name, source))?,
-        features: Some(features),
+        statistics: Statistics {
+            described_by: Some(Judge::oracle()?.hash().to_owned()),
+            gaussian: Gaussian::of(&features).map_err(|source| metric_error(name, source))?,
+            features: Some(features),
+        },
     })
 }
 
@@ -43,52 +32,17 @@ pub fn read(path: &Path) -> Result<Set, MeasureError> {
         let path = path.to_owned();
         return Err(MeasureError::Archive { path });
     }
-    let mut weights = Weights::open(path)?;
     let name = path.display().to_string();
-    let failed = |source| metric_error(&name, source);
-    let theirs = weights.has("mu");
-    let (mean, covariance) = if theirs {
-        ("mu", "sigma")
-    } else {
-        ("mean", "covariance")
-    };
-    let shape = |weights: &Weights, name: &str| {
-        let found = weights.tensors().find(|(key, _)| *key == name);
-        found.and_then(|(_, shape)| usize::try_from(*shape.first()?).ok())
-    };
-    let d = shape(&weights, mean).unwrap_or(1);
-    let mean = weights.take_f64(mean, &[d])?;
-    let covariance = weights.take_f64(covariance, &[d, d])?;
-    let n = match weights.has("n") {
-        true => Some(weights.take_f64("n", &[1])?[0] as usize),
-        false => None,
-    };
-    let features = match shape(&weights, "features") {
-        Some(n) => Some(Features::new(d, weights.take_vec("features", &[n, d])?)),
-        None => None,
-    };
-    let described_by = match weights.has("described_by") {
-        true => Some(hash_of(&weights.take_vec("described_by", &[HASH])?)),
-        false => None,
-    };
-    weights.finish()?;
-    let features = features.transpose().map_err(failed)?;
-    let gaussian = Gaussian::new(mean, covariance, n).map_err(failed)?;
-    Ok(Set {
-        name: name.clone(),
-        described_by,
-        gaussian,
-        features,
-    })
-}
-
-fn hash_of(bytes: &[f32]) -> String {
-    bytes.iter().map(|&b| format!("{:02x}", b as u8)).collect()
+    match Statistics::take(Weights::open(path)?) {
+        Ok(statistics) => Ok(Set { name, statistics }),
+        Err(StatisticsError::Weights(error)) => Err(error.into()),
+        Err(StatisticsError::Metric(source)) => Err(metric_error(&name, source)),
+    }
 }
 
 /// Writes a set, durably and whole or not at all.
 pub fn save(set: &Set, path: &Path) -> Result<(), MeasureError> {
-    let bytes = bytes(set).map_err(|error| broken(path, error))?;
+    let bytes = bytes(&set.statistics).map_err(|error| broken(path, error))?;
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = Directory::new(above.unwrap_or(Path::new(".")));
@@ -113,7 +67,7 @@ fn broken(path: &Path, error: SafeTensorError) -> MeasureError {
 }
 
 /// The file of a set.
-fn bytes(set: &Set) -> Result<Vec<u8>, SafeTensorError> {
+fn bytes(set: &Statistics) -> Result<Vec<u8>, SafeTensorError> {
     let wide = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let short = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let (d, gaussian) = (set.gaussian.dim(), &set.gaussian);
@@ -153,6 +107,7 @@ fn bytes_of(hash: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use noisesearch_verifiers::metrics::Features;
 
     fn file(name: &str) -> std::path::PathBuf {
         std::env::temp_dir().join(format!("noisesearch-{name}-{}", std::process::id()))
@@ -162,19 +117,19 @@ mod tests {
     fn a_set_is_read_as_it_was_saved() {
         let path = file("set.safetensors");
         let features = Features::new(2, vec![0.1, 0.2, 0.5, -0.7, 0.3, 1.0]).unwrap();
-        let whole = Set {
-            name: path.display().to_string(),
+        let whole = Statistics {
             described_by: Some(Judge::oracle().unwrap().hash().to_owned()),
             gaussian: Gaussian::of(&features).unwrap(),
             features: Some(features),
         };
-        let least = Set {
+        let least = Statistics {
             described_by: None,
             gaussian: Gaussian::new(vec![0.1], vec![0.3], None).unwrap(),
             features: None,
-            ..whole.clone()
         };
-        for set in [whole, least] {
+        for statistics in [whole, least] {
+            let name = path.display().to_string();
+            let set = Set { name, statistics };
             save(&set, &path).unwrap();
             assert_eq!(read(&path).unwrap(), set);
         }

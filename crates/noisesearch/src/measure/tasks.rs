@@ -17,42 +17,42 @@ pub enum Tasks {
     Listed {
         /// The list.
         path: PathBuf,
-        /// Prompt and category of every name.
-        prompts: BTreeMap<String, (String, Option<String>)>,
+        /// Task and category of every name.
+        tasks: BTreeMap<String, (Task, Option<String>)>,
     },
     /// In the text that `noisesearch` writes into its pictures.
     Own,
 }
 
-/// Reads a list of prompts: a line is a picture's file name, a tab, its prompt, and if there is
-/// one, a tab and a category.
-pub fn read_tasks(path: &Path) -> Result<Tasks, MeasureError> {
-    let wrong = |line, problem| MeasureError::Prompts {
+/// Reads a list of prompts or classes, as `kind` makes tasks of them: a line is a picture's file
+/// name, a tab, its prompt or class, and if there is one, a tab and a category.
+pub fn read_tasks(path: &Path, kind: fn(String) -> Task) -> Result<Tasks, MeasureError> {
+    let wrong = |line, problem| MeasureError::List {
         path: path.to_owned(),
         line,
         problem,
     };
     let text = String::from_utf8(read_bounded(path, PROMPTS_BYTES_MAX)?);
     let text = text.map_err(|_| wrong(1, "the list is no UTF-8 text"))?;
-    let mut prompts = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     for (at, line) in text
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
     {
         let parts: Vec<&str> = line.split('\t').collect();
-        let (name, prompt, category) = match parts.as_slice() {
-            [name, prompt] => (*name, *prompt, None),
-            [name, prompt, category] => (*name, *prompt, Some((*category).to_owned())),
-            _ => return Err(wrong(at + 1, "it is not NAME, a tab, PROMPT")),
+        let (name, subject, category) = match parts.as_slice() {
+            [name, subject] => (*name, *subject, None),
+            [name, subject, category] => (*name, *subject, Some((*category).to_owned())),
+            _ => return Err(wrong(at + 1, "it is not NAME, a tab, PROMPT or CLASS")),
         };
-        let said = (prompt.to_owned(), category);
-        if prompts.insert(name.to_owned(), said).is_some() {
+        let said = (kind(subject.to_owned()), category);
+        if tasks.insert(name.to_owned(), said).is_some() {
             return Err(wrong(at + 1, "its picture was named before"));
         }
     }
     let path = path.to_owned();
-    Ok(Tasks::Listed { path, prompts })
+    Ok(Tasks::Listed { path, tasks })
 }
 
 impl Tasks {
@@ -60,15 +60,13 @@ impl Tasks {
     pub(super) fn of(&self, found: &Found) -> Result<(Task, Option<String>), MeasureError> {
         match self {
             Self::One(task) => Ok((task.clone(), None)),
-            Self::Listed { path, prompts } => {
+            Self::Listed { path, tasks } => {
                 let name = found.path.file_name().unwrap_or_default();
                 let name = name.to_string_lossy().into_owned();
-                let said = prompts.get(&name).cloned();
-                let (prompt, category) = said.ok_or_else(|| MeasureError::Unlisted {
-                    path: path.clone(),
-                    name,
-                })?;
-                Ok((Task::Prompt(prompt), category))
+                tasks.get(&name).cloned().ok_or_else(|| {
+                    let path = path.clone();
+                    MeasureError::Unlisted { path, name }
+                })
             }
             Self::Own => {
                 let task = Record::of(&found.texts).and_then(|record| record.task());

@@ -1,5 +1,6 @@
 //! The crate from outside, on a whole model in a few lines.
 
+mod advise;
 mod batching;
 mod counting;
 mod fake;

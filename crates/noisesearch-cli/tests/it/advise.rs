@@ -1,0 +1,80 @@
+//! `advise`, and `generate --search auto` which follows it.
+
+use crate::common::{Scratch, cheap};
+
+const SMALL: [&str; 12] = [
+    "--class",
+    "Q",
+    "--class",
+    "7",
+    "--model",
+    "glyphs-small",
+    "--solver",
+    "euler",
+    "--steps",
+    "8",
+    "--noises",
+    "6",
+];
+
+#[test]
+fn a_measurement_is_made_once_and_kept() {
+    let scratch = Scratch::new("advise");
+    let args = [&["advise", "--json", "--budget", "200nfe"], &SMALL[..]].concat();
+    let first = scratch.done(&args).json();
+    assert_eq!(first["tasks"].as_array().unwrap().len(), 2);
+    let advice = &first["advice"][0];
+    assert_eq!(advice["budget_nfe"], 200);
+    let better = advice["best"]["deviations"].as_f64() >= advice["plain"]["deviations"].as_f64();
+    assert!(better, "{advice}");
+    let path = first["measurement"].as_str().unwrap();
+    let written = scratch.read(path);
+    let again = scratch.done(&args).json();
+    assert_eq!((again, scratch.read(path)), (first, written));
+    // For a person, and with another budget, from the same file.
+    let said = scratch.done(&[&["advise", "--budget", "25evals"], &SMALL[..]].concat());
+    assert!(said.out.contains("kept before"), "{}", said.out);
+    assert!(said.out.contains("for 200 NFE: --search "), "{}", said.out);
+}
+
+#[test]
+fn auto_searches_as_advised_and_its_run_says_how() {
+    let scratch = Scratch::new("auto");
+    let more = ["--steps", "8", "--search", "auto", "--budget", "120nfe"];
+    let args: Vec<&str> = cheap(&more);
+    // CHEAP has two steps of its own.
+    let first = args.iter().position(|arg| *arg == "--steps").unwrap();
+    let args: Vec<&str> = [&args[..first], &args[first + 2..]].concat();
+    let ended = scratch.done(&args);
+    assert!(
+        ended.err.contains("for 120 NFE: --search "),
+        "{}",
+        ended.err
+    );
+    let run = ended.json();
+    assert!(run["billed"]["search_nfe"].as_u64().unwrap() <= 120);
+    let toml = scratch.read(format!("{}/run.toml", run["run"].as_str().unwrap()));
+    let toml = String::from_utf8(toml).unwrap();
+    assert!(!toml.contains("auto"), "{toml}");
+    let verified = scratch.done(&["verify", run["run"].as_str().unwrap(), "--all"]);
+    assert_eq!(verified.code, Some(0));
+}
+
+#[test]
+fn advice_that_cannot_be_given_says_why() {
+    let scratch = Scratch::new("no-advice");
+    for (more, said) in [
+        (&["--budget", "7nfe"][..], "at least 8nfe"),
+        (&["--budget", "9s"], "give it as nfe or evals"),
+        (&["--noises", "1"], "2..=256"),
+        (&["a prompt"], "cannot be used with"),
+        (&["--class", "QQ"], "QQ"),
+    ] {
+        let ended = scratch.run(&[&["advise"], &SMALL[..], more].concat());
+        assert_eq!(ended.out, "", "{more:?}");
+        assert!(ended.err.contains(said), "{more:?}: {}", ended.err);
+    }
+    let auto = scratch.run(&cheap(&["--search", "auto", "--rungs", "0.5"]));
+    assert_eq!(auto.code, Some(1));
+    assert!(auto.err.contains("not of auto"), "{}", auto.err);
+}

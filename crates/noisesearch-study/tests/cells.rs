@@ -1,0 +1,352 @@
+//! Whole studies on the cheapest model of the lab: what they share, what they give, what they
+//! refuse.
+
+use noisesearch::registry::Registry;
+use noisesearch::spec::Spec;
+use noisesearch::summary::Summary;
+use noisesearch_study::StudyError;
+use noisesearch_study::row::Row;
+use noisesearch_study::study::{Options, Report, Verdict, run};
+use noisesearch_study::watch::{Control, Observer, Progress};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const HEAD: &str = "title = \"t\"\nstatement = \"s\"\nsource = \"arXiv 2501.09732\"\n";
+const TASKS: &str = "[tasks]\nclasses = [\"Q\", \"7\"]\nseeds = 2\nquick = { count = 1 }\n";
+const BASE: &str = "[base]\nmodel = \"glyphs-small\"\nsolver = \"euler\"\nsteps = 2\nbatch = 4\n\
+                    verifiers = [\"classifier\"]\nwatch = [\"oracle\", \"self\"]\n";
+const RANDOM: &str = "[[arm]]\nname = \"random\"\n\
+                      points = [{ budget = \"1evals\" }, { budget = \"2evals\" }, \
+                      { budget = \"4evals\" }]\n";
+const OTHERS: &str = "[[arm]]\nname = \"rank\"\npoints = [{ budget = \"4evals\", \
+     verifiers = [\"classifier\", \"self\"] }]\n\
+     [[arm]]\nname = \"zero-order\"\nspec = { search = { method = \"zero-order\", neighbours = 2 } }\n\
+     points = [{ budget = \"3evals\" }, { budget = \"5evals\" }]\n\
+     [[arm]]\nname = \"paths\"\nspec = { steps = 8, search = { method = \"paths\", noises = 2, \
+     leg-steps = 1 } }\npoints = [{ budget = \"120nfe\" }]\n\
+     [[arm]]\nname = \"final\"\nspec = { search-steps = 2, steps = 4 }\n\
+     points = [{ budget = \"4evals\" }]\n\
+     [[arm]]\nname = \"until\"\npoints = [{ budget = \"40evals\", until = \"classifier=4\" }]\n";
+
+/// A directory of its own for a test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("study-{name}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&path));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, parts: &[&str]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, parts.concat()).unwrap();
+        path
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            out: self.0.join("out"),
+            quick: false,
+            images: false,
+            findings: None,
+        }
+    }
+
+    fn go(&self, file: &Path) -> Result<Verdict, StudyError> {
+        self.watched(file, &mut (), &AtomicBool::new(false))
+    }
+
+    fn watched(
+        &self,
+        file: &Path,
+        observer: &mut dyn Observer,
+        cancel: &AtomicBool,
+    ) -> Result<Verdict, StudyError> {
+        let mut control = Control { observer, cancel };
+        let files = [file.to_owned()];
+        run(&Registry::builtin(), &files, &self.options(), &mut control)
+    }
+
+    /// Runs what must succeed.
+    fn done(&self, file: &Path) -> Report {
+        match self.go(file) {
+            Ok(Verdict::Done(mut reports)) => reports.pop().unwrap(),
+            Ok(Verdict::Cancelled) => panic!("cancelled"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn refused(&self, file: &Path) -> String {
+        let error = self.go(file).err().unwrap().to_string();
+        assert!(
+            !self.0.join("out").exists(),
+            "{error}: something was written"
+        );
+        error
+    }
+
+    /// Rows without measured seconds.
+    fn rows(&self, name: &str) -> Vec<Row> {
+        let path = self.0.join("out").join(name).join("results.jsonl");
+        let text = std::fs::read_to_string(path).unwrap();
+        let row = |line| {
+            let mut row: Row = serde_json::from_str(line).unwrap();
+            row.cost.seconds = 0.0;
+            row
+        };
+        text.lines().map(row).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn points_arms_and_studies_share_what_is_known() {
+    let scratch = Scratch::new("share");
+    let study = |name, more: &str| scratch.file(name, &[HEAD, TASKS, BASE, RANDOM, more]);
+    let curve = study("curve.toml", "");
+    let report = scratch.done(&curve);
+    // Two tasks, two seeds: a curve of 1, 2 and 4 candidates costs its last point.
+    assert_eq!((report.cells, report.rows, report.made), (12, 12, 4 * 4));
+    let rows = scratch.rows("curve");
+    let costs: Vec<_> = rows[..3].iter().map(|row| row.cost.candidates).collect();
+    assert_eq!(costs, [1, 2, 4]);
+    assert_eq!((rows[2].cost.search_nfe, rows[2].cost.passes), (8, 16));
+    assert!(rows[2].scores["classifier"] >= rows[0].scores["classifier"]);
+    assert_eq!(rows[0].features.len(), 64);
+    let again = scratch.done(&curve);
+    assert_eq!((again.made, scratch.rows("curve")), (0, rows));
+    // Another objective over the same candidates asks for nothing new.
+    let other = "[[arm]]\nname = \"self\"\nspec = { verifiers = [\"self\"] }\n\
+                 points = [{ budget = \"4evals\" }]\n";
+    assert_eq!(scratch.done(&study("other.toml", other)).made, 0);
+    // Zero-order search begins with the first noise of random search.
+    let climb = "[[arm]]\nname = \"climb\"\npoints = [{ budget = \"3evals\", \
+                 search = { method = \"zero-order\", neighbours = 2 } }]\n";
+    assert_eq!(scratch.done(&study("climb.toml", climb)).made, 4 * 2);
+}
+
+/// The answer of a cell is the answer of `noisesearch generate` with the same settings.
+#[test]
+fn a_cell_is_a_run() {
+    let scratch = Scratch::new("run");
+    scratch.done(&scratch.file("all.toml", &[HEAD, TASKS, BASE, RANDOM, OTHERS]));
+    let (rows, registry) = (scratch.rows("all"), Registry::builtin());
+    assert_eq!(rows.len(), 2 * 2 * 9);
+    let base = BASE.strip_prefix("[base]\n").unwrap();
+    let table: toml::Table = toml::from_str(&[RANDOM, OTHERS].concat()).unwrap();
+    for row in rows.iter().filter(|row| row.seed == 1) {
+        let arms = table["arm"].as_array().unwrap();
+        let arm = arms
+            .iter()
+            .find(|arm| arm["name"].as_str() == Some(&row.arm))
+            .unwrap();
+        let point: Spec = arm["points"][row.point].clone().try_into().unwrap();
+        let shared: Option<Spec> = arm.get("spec").map(|spec| spec.clone().try_into().unwrap());
+        let base = Spec::from_toml(base).unwrap();
+        let mut spec = point.over(shared.unwrap_or_default().over(base));
+        spec.watch = None;
+        spec.class = Some(row.task.clone());
+        spec.seed = Some(row.seed);
+        let checked = spec.check(&registry).unwrap();
+        let summary = generated(&registry, &checked, &scratch.0.join("runs"));
+        let best = summary.best.unwrap();
+        let place = format!("{} {} {}", row.arm, row.point, row.task);
+        assert_eq!(row.recipe, best.recipe.to_string(), "{place}");
+        for (name, score) in &best.scores {
+            assert_eq!(row.scores[name], *score, "{place}, {name}");
+        }
+        let cost = (row.cost.search_nfe, row.cost.final_nfe, row.cost.passes);
+        let billed = summary.billed;
+        assert_eq!(
+            cost,
+            (billed.search_nfe, billed.final_nfe, billed.passes),
+            "{place}"
+        );
+    }
+}
+
+fn generated(registry: &Registry, spec: &noisesearch::spec::Checked, out: &Path) -> Summary {
+    let control = noisesearch::observe::Control {
+        observer: &mut (),
+        cancel: &AtomicBool::new(false),
+    };
+    noisesearch::run(registry, spec, out, control).unwrap()
+}
+
+/// Stops after so many reports of progress.
+struct Stopper<'a> {
+    left: u32,
+    cancel: &'a AtomicBool,
+}
+
+impl Observer for Stopper<'_> {
+    fn progress(&mut self, progress: &Progress) {
+        assert!((0.0..=1.0).contains(&progress.fraction) && progress.cells <= progress.of);
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn stopped_anywhere_it_goes_on_to_the_same_rows() {
+    let whole = Scratch::new("whole");
+    let parts = [HEAD, TASKS, BASE, RANDOM, OTHERS];
+    let made = whole.done(&whole.file("all.toml", &parts)).made;
+    let stopped = Scratch::new("stopped");
+    let file = stopped.file("all.toml", &parts);
+    let mut stops = 0;
+    loop {
+        let cancel = AtomicBool::new(false);
+        let mut stopper = Stopper {
+            left: 4,
+            cancel: &cancel,
+        };
+        match stopped.watched(&file, &mut stopper, &cancel).unwrap() {
+            Verdict::Cancelled => stops += 1,
+            Verdict::Done(_) => break,
+        }
+        assert!(!stopped.0.join("out/all/results.jsonl").exists());
+        assert!(stops < 100, "it does not get on");
+        if stops == 3 {
+            break;
+        }
+    }
+    let rest = stopped.done(&file).made;
+    assert!(
+        stops >= 3 && rest < made,
+        "{rest} of {made} after {stops} stops"
+    );
+    assert_eq!(stopped.rows("all"), whole.rows("all"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new("refused");
+    let says = |parts: &[&str], words: &[&str]| {
+        let error = scratch.refused(&scratch.file("bad.toml", parts));
+        for word in words {
+            assert!(error.contains(word), "{word:?} in {error}");
+        }
+    };
+    says(
+        &[HEAD, TASKS, "[bse]\n", RANDOM],
+        &["unknown field `bse`", "line 8"],
+    );
+    says(
+        &[HEAD, TASKS, BASE, RANDOM, "spce = {}\n"],
+        &["unknown field `spce`"],
+    );
+    says(
+        &[HEAD, TASKS, BASE, "[[arm]]\nname = \"a\"\npoints = []\n"],
+        &["arm `a` has no points"],
+    );
+    let two = "[[arm]]\nname = \"a\"\npoints = [{ steps = 0 }, { verifiers = [\"beauty\"] }]\n";
+    says(
+        &[HEAD, TASKS, BASE, two],
+        &[
+            "arm `a`, point 0: steps is 0",
+            "arm `a`, point 1: unknown verifier `beauty`",
+        ],
+    );
+    says(
+        &[HEAD, "[tasks]\nclasses = [\"Q\", \"QQ\"]\n", BASE, RANDOM],
+        &["task \"QQ\"", "0-9"],
+    );
+    says(
+        &[HEAD, "[tasks]\nprompts = \"none.txt\"\n", BASE, RANDOM],
+        &["cannot read", "none.txt"],
+    );
+    says(
+        &[HEAD, "[tasks]\n", BASE, RANDOM],
+        &["neither prompts nor classes"],
+    );
+    says(
+        &[HEAD, "[tasks]\nclasses = []\n", BASE, RANDOM],
+        &["no task is left"],
+    );
+    let class = "[[arm]]\nname = \"a\"\npoints = [{ class = \"Q\" }]\n";
+    says(
+        &[HEAD, TASKS, BASE, class],
+        &["point 0: a prompt or class among its settings"],
+    );
+    let seeds = "[tasks]\nclasses = [\"Q\"]\nseeds = 9223372036854775807\n";
+    says(&[HEAD, seeds, BASE, RANDOM], &["at most 1000000"]);
+    let climbs = "[[arm]]\nname = \"a\"\npoints = [{ verifiers = [\"self\"], \
+                  search = { method = \"first-order\" } }]\n";
+    says(
+        &[HEAD, TASKS, BASE, RANDOM, climbs],
+        &["self", "classifier"],
+    );
+}
+
+#[test]
+fn another_study_and_damage_are_left_as_they_are() {
+    let scratch = Scratch::new("left");
+    let file = scratch.file("one.toml", &[HEAD, TASKS, BASE, RANDOM]);
+    scratch.done(&file);
+    let results = scratch.0.join("out/one/results.jsonl");
+    let before = std::fs::read(&results).unwrap();
+    scratch.file(
+        "one.toml",
+        &[
+            HEAD,
+            TASKS,
+            BASE,
+            RANDOM,
+            "[[arm]]\nname = \"b\"\npoints = [{}]\n",
+        ],
+    );
+    let error = scratch.go(&file).err().unwrap();
+    assert!(matches!(error, StudyError::Another(_)), "{error}");
+    assert_eq!(std::fs::read(&results).unwrap(), before);
+    scratch.file("one.toml", &[HEAD, TASKS, BASE, RANDOM]);
+    let known = scratch.0.join("out/known.jsonl");
+    let mut bytes = std::fs::read(&known).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&known, &bytes).unwrap();
+    let error = scratch.go(&file).err().unwrap();
+    assert_eq!(error.kind(), noisesearch::ErrorKind::Damaged, "{error}");
+    assert_eq!(std::fs::read(&known).unwrap(), bytes);
+}
+
+#[test]
+fn a_quick_run_and_images() {
+    let scratch = Scratch::new("images");
+    let file = scratch.file("one.toml", &[HEAD, TASKS, BASE, RANDOM]);
+    let options = Options {
+        quick: true,
+        images: true,
+        ..scratch.options()
+    };
+    let mut control = Control {
+        observer: &mut (),
+        cancel: &AtomicBool::new(false),
+    };
+    run(&Registry::builtin(), &[file], &options, &mut control).unwrap();
+    assert_eq!(scratch.rows("one-quick").len(), 3);
+    let images = scratch.0.join("out/one-quick/images/random@2");
+    let metadata = std::fs::read_to_string(images.join("00000/metadata.jsonl")).unwrap();
+    assert_eq!(metadata, "{\"prompt\":\"Q\"}");
+    let png = std::fs::read(images.join("00000/samples/0000.png")).unwrap();
+    assert_eq!(
+        std::fs::read(images.join("samples/Q_000000.png")).unwrap(),
+        png
+    );
+    let (picture, _) = noisesearch::picture::Picture::from_png(&png).unwrap();
+    assert_eq!(
+        (picture.width, picture.height, picture.channels),
+        (32, 32, 1)
+    );
+    // It is the answer: the classifier sees in it what the row says.
+    let rows = scratch.rows("one-quick");
+    assert!(rows[2].scores["oracle"] > 0.0);
+}
