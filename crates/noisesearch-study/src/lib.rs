@@ -41,4 +41,6 @@ pub use error::StudyError;
 pub use study::run;
 
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod testing;
