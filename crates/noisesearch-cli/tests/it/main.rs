@@ -6,4 +6,5 @@ mod common;
 mod crash;
 mod disk_models;
 mod families;
+mod first_order;
 mod folders;

@@ -3,6 +3,7 @@
 mod batching;
 mod counting;
 mod fake;
+mod gradient;
 mod judging;
 mod runs;
 mod spec;
