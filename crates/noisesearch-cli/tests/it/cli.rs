@@ -277,7 +277,7 @@ fn lists_and_completions() {
                 "paths",
                 "--sigma 0.11",
                 "first-order",
-                "--rate 0.05",
+                "--rate 0.2",
             ],
         ),
         (
