@@ -9,6 +9,7 @@ mod common;
 mod crash;
 mod disk_models;
 mod families;
+mod first_order;
 mod folders;
 mod measure;
 mod study;
