@@ -7,3 +7,4 @@ mod crash;
 mod disk_models;
 mod families;
 mod folders;
+mod half;

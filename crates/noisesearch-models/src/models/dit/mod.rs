@@ -30,7 +30,8 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
     let vae = Vae::open(checkpoint, &options.place)?;
     let shape = shape(&config, &vae, options)?;
     let mut weights = checkpoint.weights(TRANSFORMER)?;
-    let sit = Sit::load(config, |name, shape| weights.take_vec(name, shape))?;
+    let take = |name: &str, shape: &[usize]| weights.take_vec(name, shape);
+    let sit = Sit::load_at(config, &options.place, take)?;
     weights.finish()?;
     let (sit, path) = (Arc::new(sit), config.time.path()?);
     let denoiser = Guided::new(sit.clone(), config.time.prediction(), path.clone(), shape)?;

@@ -52,10 +52,20 @@ pub struct Sit {
 }
 
 impl Sit {
-    /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
-    /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
+    /// Builds the network with whole matrices: [`Self::load_at`] in f32.
     pub fn load<E>(
         config: SitConfig,
+        take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Self, E> {
+        Self::load_at(config, &Place::cpu(), take)
+    }
+
+    /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
+    /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
+    /// `place`, which is the CPU, tells whether matrices are halved.
+    pub fn load_at<E>(
+        config: SitConfig,
+        place: &Place,
         mut take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
     ) -> std::result::Result<Self, E> {
         let mut manifest = config.manifest().into_iter();
@@ -68,7 +78,10 @@ impl Sit {
             let inputs = shape[1..].iter().product();
             Ok((weight, bias, inputs))
         };
-        let mut packed = || linear().map(|(weight, bias, k)| pack(&weight, &bias, k));
+        let pack = |(weight, bias, k): (Vec<f32>, Vec<f32>, usize)| {
+            place.keep(PackedWeight::new(&weight, &bias, bias.len(), k))
+        };
+        let mut packed = || linear().map(pack);
         let patch = packed()?;
         let time = SiluMlp {
             first: packed()?,
@@ -88,10 +101,9 @@ impl Sit {
             .collect::<std::result::Result<_, E>>()?;
         let last = {
             let (weight, bias, k) = linear()?;
-            patches::last_layer(&config, &weight, &bias, k)
+            place.keep(patches::last_layer(&config, &weight, &bias, k))
         };
-        let (weight, bias, k) = linear()?;
-        let last_modulation = pack(&weight, &bias, k);
+        let last_modulation = linear().map(pack)?;
         let (class_table, _) = next()?;
         let (positions, _) = next()?;
         let (isa, arenas) = (Isa::best(), Arenas::default());
@@ -243,10 +255,6 @@ impl Sit {
             out.iter_mut().for_each(|x| *x = -*x);
         }
     }
-}
-
-fn pack(weight: &[f32], bias: &[f32], inputs: usize) -> PackedWeight {
-    PackedWeight::new(weight, bias, bias.len(), inputs)
 }
 
 /// adaLN shifts, scales and gates for every distinct class of a batch.

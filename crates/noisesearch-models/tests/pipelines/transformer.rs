@@ -1,23 +1,19 @@
 //! Whole FLUX, PixArt and SiT models, opened from folders like the published ones: against
 //! diffusers' pipelines, from a prompt and noise to the image.
 
-mod folder;
-
-use candle_core::{Device, Tensor};
-use folder::{Folder, Open};
-use noisesearch_core::level::Level;
-use noisesearch_models::denoiser::Conditioning;
+use crate::folder::{Folder, Open, Run, prompt, sample};
+use candle_core::Tensor;
 use noisesearch_models::models::{dit, flux, pixart};
-use noisesearch_models::parity::{Golden, input};
+use noisesearch_models::parity::Golden;
 use noisesearch_models::pipeline::Pipeline;
-use noisesearch_models::solver::{Route, Solver};
+use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use serde_json::{Value, json};
 
-const DEV: &str = include_str!("../../../parity/goldens/pipeline-flux-dev.json");
-const SCHNELL: &str = include_str!("../../../parity/goldens/pipeline-flux-schnell.json");
-const PIXART: &str = include_str!("../../../parity/goldens/pipeline-pixart.json");
-const SIT: &str = include_str!("../../../parity/goldens/sit.json");
+pub const DEV: &str = include_str!("../../../../parity/goldens/pipeline-flux-dev.json");
+pub const SCHNELL: &str = include_str!("../../../../parity/goldens/pipeline-flux-schnell.json");
+pub const PIXART: &str = include_str!("../../../../parity/goldens/pipeline-pixart.json");
+const SIT: &str = include_str!("../../../../parity/goldens/sit.json");
 
 /// Of final latents; measured are up to 7e-6, most of which is how FLUX.1-dev embeds its guidance.
 /// Seen to fail with 480 tokens of T5 for 512 (5e-3), a shift that forgets the small image's tokens
@@ -27,51 +23,19 @@ const LATENTS: f64 = 2e-5;
 /// Of an image, whose values go up to 1: what rounding to 8 bits adds.
 const IMAGE: f64 = 2.0 / 255.0;
 /// Width and height of the images.
-const SIZE: [usize; 2] = [96, 64];
+pub const SIZE: [usize; 2] = [96, 64];
 
-const FLUX_TOKENS: [(&str, &str); 2] = [
+pub const FLUX_TOKENS: [(&str, &str); 2] = [
     ("tokenizer", "clip-tokenizer"),
     ("tokenizer_2", "t5-tokenizer"),
 ];
-const PIXART_TOKENS: [(&str, &str); 1] = [("tokenizer", "t5-tokenizer")];
+pub const PIXART_TOKENS: [(&str, &str); 1] = [("tokenizer", "t5-tokenizer")];
 
-/// What a run does.
-#[derive(Clone, Copy)]
-struct Run {
-    solver: Solver,
-    steps: u16,
-    guidance: f32,
-}
-
-/// The latents at the end of a run from the golden noise.
-fn sample(pipeline: &Pipeline, task: &Task, run: Run) -> Tensor {
-    let conditioning = pipeline.conditioner.encode(task, run.guidance).unwrap();
-    solve(pipeline, &conditioning, run)
-}
-
-fn solve(pipeline: &Pipeline, conditioning: &Conditioning, run: Run) -> Tensor {
-    let shape = pipeline.denoiser.shape();
-    let start = input("latents", &[1, shape.channels, shape.height, shape.width]).unwrap();
-    let mut x = start.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let levels = pipeline
-        .schedule
-        .levels(Level::NOISE, Level::CLEAN, run.steps);
-    let route = Route {
-        path: &pipeline.path,
-        levels: &levels,
-    };
-    let mut predict = |x: &[f32], at| {
-        let x = Tensor::new(x, &Device::Cpu)?.reshape(start.shape())?;
-        let x0 = pipeline.denoiser.denoise(&x, at, conditioning)?;
-        x0.flatten_all()?.to_vec1::<f32>()
-    };
-    run.solver.solve(route, &mut x, &mut predict).unwrap();
-    Tensor::from_vec(x, start.shape(), &Device::Cpu).unwrap()
-}
-
-fn prompt(golden: &Golden) -> Task {
-    Task::Prompt(golden.more["prompt"].as_str().unwrap().into())
-}
+pub const FLUX_RUN: Run = Run {
+    solver: Solver::Euler,
+    steps: 4,
+    guidance: 3.5,
+};
 
 fn check(golden: &Golden, pipeline: &Pipeline, taps: [&str; 2], latents: &Tensor) {
     golden.check(taps[0], latents, LATENTS).unwrap();
@@ -83,12 +47,7 @@ fn flux_matches(text: &str) {
     let golden = Golden::parse(text).unwrap();
     let folder = Folder::new("FluxPipeline", &golden, &FLUX_TOKENS);
     let pipeline = folder.open(flux::open, SIZE).unwrap();
-    let run = Run {
-        solver: Solver::Euler,
-        steps: 4,
-        guidance: 3.5,
-    };
-    let latents = sample(&pipeline, &prompt(&golden), run);
+    let latents = sample(&pipeline, &prompt(&golden), FLUX_RUN);
     check(&golden, &pipeline, ["latents", "image"], &latents);
 }
 
@@ -122,7 +81,7 @@ fn golden_pixart_from_prompt_to_image() {
 }
 
 /// A SiT as `scripts/convert_sit.py` leaves it, with the autoencoder of the PixArt golden.
-fn sit_folder(config: impl Fn(&mut Value)) -> Folder {
+pub fn sit_folder(config: impl Fn(&mut Value)) -> Folder {
     let mut golden = Golden::parse(SIT).unwrap();
     let other = Golden::parse(PIXART).unwrap();
     let own = golden.tensors.into_iter();
