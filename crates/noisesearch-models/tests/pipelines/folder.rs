@@ -91,6 +91,14 @@ impl Folder {
         fs::write(path, json.to_string()).unwrap();
     }
 
+    /// Changes the bytes of a component's weights.
+    pub fn rewrite(&self, part: &str, change: impl Fn(&mut [u8])) {
+        let path = self.path.join(part).join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+
     /// Opens it for images of this width and height, on the CPU in f32.
     pub fn open(&self, open: Open, size: [usize; 2]) -> Result<Pipeline, OpenError> {
         self.open_at(open, size, Place::cpu())

@@ -3,7 +3,7 @@
 //! also computes in it.
 
 use crate::folder::{Folder, Open, Run, prompt, sample};
-use crate::{latent, transformer};
+use crate::{classes, latent, transformer};
 use candle_core::{DType, Device, Tensor};
 use noisesearch_models::layers::Place;
 use noisesearch_models::models::{dit, flux, pixart, sd15, sdxl};
@@ -147,14 +147,13 @@ fn golden_pixart_in_bf16() {
 /// There is no pipeline of PyTorch to be nearer than.
 #[test]
 fn sit_in_bf16() {
-    let folder = transformer::sit_folder(|_| {});
-    let golden = Golden::parse(transformer::PIXART).unwrap();
+    let (golden, folder) = classes::sit_folder(|_| {});
     Case {
         name: "sit",
         golden: &golden,
         folder: &folder,
         open: dit::open,
-        size: [64, 64],
+        size: classes::SIZE,
         task: Task::Class("tench".into()),
         run: Run {
             solver: Solver::Euler,

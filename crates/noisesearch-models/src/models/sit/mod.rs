@@ -19,7 +19,7 @@ mod patches;
 pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
 
 use crate::denoiser::{Encoded, Network};
-use crate::layers::{Order, Place, timestep};
+use crate::layers::{Order, Place, timestep, timestep_closed};
 use crate::models::training_index;
 use crate::nn::activation::silu;
 use crate::nn::buffer::{Arena, Arenas};
@@ -96,6 +96,7 @@ impl Sit {
                     narrow: packed()?,
                     modulation: packed()?,
                     heads: config.heads,
+                    eps: config.norm_eps,
                 })
             })
             .collect::<std::result::Result<_, E>>()?;
@@ -133,13 +134,16 @@ impl Sit {
 
     /// What a row is given: a class in `0..classes`, or none.
     pub fn encode(&self, class: Option<u32>) -> Result<Encoded> {
-        let class = class.map_or(self.config.classes, |c| c as usize);
-        if class > self.config.classes {
+        let class = class.map(|class| class as usize);
+        if let Some(class) = class
+            && class >= self.config.classes
+        {
             candle_core::bail!(
                 "class {class} of a model with {} classes",
                 self.config.classes
             )
         }
+        let class = class.unwrap_or(self.config.classes);
         Ok(Encoded {
             tensors: vec![Tensor::new(class as f32, &Device::Cpu)?],
         })
@@ -201,6 +205,7 @@ impl Sit {
         match self.config.time {
             TimeAxis::NoiseAtOne => sinusoidal(at.get(), &mut features),
             TimeAxis::DataAtOne => sinusoidal(1.0 - at.get(), &mut features),
+            TimeAxis::ClosedIndex => features = timestep_closed(training_index(at), TIME_FEATURES),
             TimeAxis::TrainingIndex => {
                 let (t, order) = (training_index(at), Order::CosineFirst);
                 let row = timestep(&[t], TIME_FEATURES, order, &Place::cpu())?;
