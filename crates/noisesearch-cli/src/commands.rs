@@ -1,6 +1,8 @@
 //! One command a file.
 
 mod completions;
+#[cfg(feature = "hub")]
+mod download;
 mod generate;
 mod models;
 mod report;
@@ -22,6 +24,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Resume { run, json } => resume::run(&run, json),
         Command::Verify { run, all } => verify::run(&run, all),
         Command::Report { run } => report::run(&run),
+        #[cfg(feature = "hub")]
+        Command::Download { name, yes } => download::run(&name, yes),
         Command::Models => models::run(),
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),

@@ -8,6 +8,8 @@
 mod cache;
 mod chart;
 pub mod disk;
+#[cfg(feature = "hub")]
+pub mod download;
 pub mod engine;
 mod error;
 pub mod files;
