@@ -11,7 +11,10 @@ use std::io::{self, IsTerminal};
 pub fn run(name: &str, yes: bool) -> anyhow::Result<Exit> {
     let hub = Hub::named(|name| std::env::var_os(name)).ok_or(DownloadError::NoCache)?;
     let settings = Settings::from_variables(|name| std::env::var(name).ok())?;
-    let orders = download::orders(name)?;
+    let orders = download::orders(name).map_err(|error| match error {
+        DownloadError::Unknown { .. } => anyhow::Error::from(Usage(error.to_string())),
+        error => error.into(),
+    })?;
     let client = Client::new(settings);
     let plans: Result<Vec<Plan>, _> = orders.iter().map(|order| client.plan(order)).collect();
     let plans = plans?;

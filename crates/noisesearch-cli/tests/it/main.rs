@@ -5,6 +5,12 @@ mod cli;
 mod common;
 mod crash;
 mod disk_models;
+mod disk_runs;
+#[cfg(feature = "hub")]
+mod download;
 mod families;
 mod folders;
 mod half;
+#[cfg(feature = "hub")]
+#[path = "../../../noisesearch/tests/hub/server.rs"]
+mod hub_server;
