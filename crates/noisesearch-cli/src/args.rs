@@ -60,6 +60,15 @@ pub enum Command {
     Score(ScoreArgs),
     /// Measure a set of pictures against another: FID, inception score, precision, recall
     Fid(FidArgs),
+    /// Fetch a model, a verifier or org/name of the Hugging Face hub into its cache
+    #[cfg(feature = "hub")]
+    Download {
+        /// What to fetch
+        name: String,
+        /// Agree to size and licence without being asked
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the models and their defaults
     Models,
     /// List the verifiers
