@@ -89,7 +89,12 @@ pub struct Study {
     #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub studies: Vec<PathBuf>,
     /// Where known outcomes lie and every study has its directory
-    #[arg(long, value_name = "DIR", default_value = "runs/studies", value_hint = ValueHint::DirPath)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "runs/studies",
+        value_hint = ValueHint::DirPath
+    )]
     pub out: PathBuf,
     /// The small sizes that a file has for a quick look
     #[arg(long)]
