@@ -206,13 +206,19 @@ impl Weights {
         if self.is_hollow() {
             return Ok(vec![0.0; shape.iter().product()]);
         }
-        let bytes = self.stores[entry.store].1.read(&entry.pieces)?;
-        let Some(mut values) = widen(&bytes, entry.dtype.name()) else {
+        let Some(widen) = widening(entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
             });
         };
+        let (mut values, count) = (Vec::new(), shape.iter().product());
+        let memory = |_| Fault::Memory {
+            bytes: 4 * count as u64,
+        };
+        values.try_reserve_exact(count).map_err(memory)?;
+        let store = &mut self.stores[entry.store].1;
+        store.each(&entry.pieces, &mut |bytes| widen(bytes, &mut values))?;
         if entry.turned {
             values = transposed(&values, shape);
         }
@@ -284,21 +290,24 @@ fn transposed(values: &[f32], shape: &[usize]) -> Vec<f32> {
     (0..values.len()).map(at).collect()
 }
 
-/// The f32 values of little-endian bytes; `None` for a number format that is not read.
-fn widen(bytes: &[u8], dtype: &str) -> Option<Vec<f32>> {
-    let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-    let halves = bytes.chunks_exact(2);
+/// Adds the f32 values of little-endian bytes.
+type Widen = fn(&[u8], &mut Vec<f32>);
+
+/// How a number format is widened; `None` for one that is not read.
+fn widening(dtype: &str) -> Option<Widen> {
     match dtype {
-        "F16" => Some(halves.map(|b| f16::from_bits(half(b)).to_f32()).collect()),
-        "BF16" => Some(halves.map(|b| bf16::from_bits(half(b)).to_f32()).collect()),
-        "F32" => {
+        "F16" => Some(|bytes, into| {
+            let halves = bytes.chunks_exact(2);
+            into.extend(halves.map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()));
+        }),
+        "BF16" => Some(|bytes, into| {
+            let halves = bytes.chunks_exact(2);
+            into.extend(halves.map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()));
+        }),
+        "F32" => Some(|bytes, into| {
             let words = bytes.chunks_exact(4);
-            Some(
-                words
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect(),
-            )
-        }
+            into.extend(words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        }),
         _ => None,
     }
 }

@@ -5,9 +5,9 @@
 //! orders(name) -> Client::plan(order) -> a person says yes -> fetch(plan)
 //! ```
 //!
-//! A file is kept as `blobs/HASH.incomplete` while it comes, so a download that stops goes on at its
-//! byte. Only a file whose size and hash are those of the listing gets its name, and only when all
-//! are there do they appear in a snapshot and does `refs/main` name it.
+//! A file is kept as `blobs/HASH.incomplete` while it comes, so a download that stops goes on at
+//! its byte. Only a file whose size and hash are those of the listing gets its name, and only when
+//! all are there do they appear in a snapshot and does `refs/main` name it.
 
 mod blob;
 mod cache;

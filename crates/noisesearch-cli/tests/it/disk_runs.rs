@@ -114,8 +114,8 @@ fn a_stopped_run_of_a_disk_model_goes_on_to_the_same_end() {
     }
 }
 
-/// `flux1-dev.safetensors` is known by its names; configurations, tokenizers and the other parts are
-/// those of the published model.
+/// `flux1-dev.safetensors` is known by its names; configurations, tokenizers and the other parts
+/// are those of the published model.
 #[test]
 fn a_flux_file_of_its_authors_is_a_model() {
     let scratch = scratch("file");

@@ -1,5 +1,5 @@
 //! Whole class-conditional models, opened from folders like the published ones: against diffusers'
-//! `DiTPipeline`, and loops around the networks of SiT and DiT, from a class and noise to the image.
+//! `DiTPipeline`, and loops around the networks of SiT and DiT, from class and noise to the image.
 
 use crate::folder::{Folder, Run, sample};
 use candle_core::Tensor;

@@ -1,6 +1,6 @@
 //! `--dtype bf16` on the CPU: matrices rounded to bf16, everything else in f32. What a model makes
-//! then is what it makes in f32, nearly; and nearer than PyTorch's own pipeline in bf16 comes, which
-//! also computes in it.
+//! then is what it makes in f32, nearly; and nearer than PyTorch's own pipeline in bf16 comes,
+//! which also computes in it.
 
 use crate::folder::{Folder, Open, Run, prompt, sample};
 use crate::{classes, latent, transformer};

@@ -93,7 +93,10 @@ pub fn file(path: &str) -> Vec<u8> {
 
 /// What the API says of the repository. Two files are not wanted: the text and the half.
 pub fn listing() -> Value {
-    let small = |path: &str, blob: &str| json!({"rfilename": path, "size": file(path).len(), "blobId": blob});
+    let small = |path: &str, blob: &str| {
+        let size = file(path).len();
+        json!({"rfilename": path, "size": size, "blobId": blob})
+    };
     let large = json!({"size": LARGE_BYTES, "sha256": SHA256, "pointerSize": 134});
     let none = "0".repeat(40);
     json!({

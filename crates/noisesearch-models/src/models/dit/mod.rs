@@ -1,6 +1,6 @@
 //! DiT and SiT from disk: class-conditional transformers on latents of ImageNet (Peebles and Xie,
-//! arXiv 2212.09748; Ma et al., arXiv 2401.08740). The network is [`super::sit`]. A folder is one of
-//! diffusers' `DiTPipeline`, or holds
+//! arXiv 2212.09748; Ma et al., arXiv 2401.08740). The network is [`super::sit`]. A folder is one
+//! of diffusers' `DiTPipeline`, or holds
 //!
 //! ```text
 //! model_index.json               {"_class_name": "SiTPipeline"} or "DiTPipeline"
