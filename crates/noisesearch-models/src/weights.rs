@@ -156,21 +156,21 @@ impl Weights {
     /// A missing tensor is remembered for [`Self::finish`], so that it can name them all; until
     /// then it is NaN, so that a model whose loading was not finished never passes for one.
     pub fn take_vec(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        self.take_decoded(name, shape, widen)
+        self.take_decoded(name, shape, widening)
     }
 
     /// [`Self::take_vec`] in f64, which is also read from F64: statistics need its digits.
     pub fn take_f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>, WeightsError> {
-        self.take_decoded(name, shape, widen_to_f64)
+        self.take_decoded(name, shape, widening_to_f64)
     }
 
     fn take_decoded<T: Number>(
         &mut self,
         name: &str,
         shape: &[usize],
-        decode: Decode<T>,
+        widening: Widening<T>,
     ) -> Result<Vec<T>, WeightsError> {
-        self.take_values(name, shape, decode)
+        self.take_values(name, shape, widening)
             .map_err(|(store, fault)| WeightsError {
                 file: store.map_or(&self.name, |at| &self.stores[at].0).clone(),
                 fault,
@@ -182,7 +182,7 @@ impl Weights {
         &mut self,
         name: &str,
         shape: &[usize],
-        decode: Decode<T>,
+        widening: Widening<T>,
     ) -> Result<Vec<T>, (Option<usize>, Fault)> {
         if self.taken.contains(name) {
             return Err((None, Fault::TakenTwice { name: name.into() }));
@@ -193,7 +193,7 @@ impl Weights {
         };
         self.taken.insert(name.into());
         let store = entry.store;
-        self.values(name, entry, shape, decode)
+        self.values(name, entry, shape, widening)
             .map_err(|fault| (Some(store), fault))
     }
 
@@ -215,7 +215,7 @@ impl Weights {
         name: &str,
         entry: Entry,
         shape: &[usize],
-        decode: Decode<T>,
+        widening: Widening<T>,
     ) -> Result<Vec<T>, Fault> {
         if !entry.has_shape(shape) {
             return Err(Fault::Shape {
@@ -227,13 +227,19 @@ impl Weights {
         if self.is_hollow() {
             return Ok(vec![T::from(0.0); shape.iter().product()]);
         }
-        let bytes = self.stores[entry.store].1.read(&entry.pieces)?;
-        let Some(mut values) = decode(&bytes, entry.dtype.name()) else {
+        let Some(widen) = widening(entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
             });
         };
+        let (mut values, count) = (Vec::new(), shape.iter().product());
+        let memory = |_| Fault::Memory {
+            bytes: (size_of::<T>() * count) as u64,
+        };
+        values.try_reserve_exact(count).map_err(memory)?;
+        let store = &mut self.stores[entry.store].1;
+        store.each(&entry.pieces, &mut |bytes| widen(bytes, &mut values))?;
         if entry.turned {
             values = transposed(&values, shape);
         }
@@ -310,34 +316,38 @@ trait Number: Copy + From<f32> + Into<f64> {}
 impl Number for f32 {}
 impl Number for f64 {}
 
-/// Values of little-endian bytes; `None` for a number format that is not read.
-type Decode<T> = fn(&[u8], &str) -> Option<Vec<T>>;
+/// Adds the values of little-endian bytes.
+type Widen<T> = fn(&[u8], &mut Vec<T>);
 
-fn widen<T: Number>(bytes: &[u8], dtype: &str) -> Option<Vec<T>> {
-    let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-    let single = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    let (halves, words) = (bytes.chunks_exact(2), bytes.chunks_exact(4));
+/// How a number format is read; `None` for one that is not.
+type Widening<T> = fn(&str) -> Option<Widen<T>>;
+
+fn widening<T: Number>(dtype: &str) -> Option<Widen<T>> {
     match dtype {
-        "F16" => Some(
-            halves
-                .map(|b| f16::from_bits(half(b)).to_f32().into())
-                .collect(),
-        ),
-        "BF16" => Some(
-            halves
-                .map(|b| bf16::from_bits(half(b)).to_f32().into())
-                .collect(),
-        ),
-        "F32" => Some(words.map(|b| single(b).into()).collect()),
+        "F16" => Some(|bytes, into| {
+            let halves = bytes.chunks_exact(2);
+            into.extend(halves.map(|b| T::from(f16::from_le_bytes([b[0], b[1]]).to_f32())));
+        }),
+        "BF16" => Some(|bytes, into| {
+            let halves = bytes.chunks_exact(2);
+            into.extend(halves.map(|b| T::from(bf16::from_le_bytes([b[0], b[1]]).to_f32())));
+        }),
+        "F32" => Some(|bytes, into| {
+            let words = bytes.chunks_exact(4);
+            into.extend(words.map(|b| T::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))));
+        }),
         _ => None,
     }
 }
 
-fn widen_to_f64(bytes: &[u8], dtype: &str) -> Option<Vec<f64>> {
-    let double = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+fn widening_to_f64(dtype: &str) -> Option<Widen<f64>> {
     match dtype {
-        "F64" => Some(bytes.chunks_exact(8).map(double).collect()),
-        other => widen(bytes, other),
+        "F64" => Some(|bytes, into| {
+            let word = |b: &[u8]| [b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]];
+            let words = bytes.chunks_exact(8);
+            into.extend(words.map(|b| f64::from_le_bytes(word(b))));
+        }),
+        other => widening(other),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Verifiers of every picture: those with published weights, which lie on the disk, and programs.
 
+#[cfg(feature = "hub")]
+use crate::download::{DownloadError, Order};
 use crate::files::Files;
 use crate::known::download;
 use crate::registry::{Judges, ModelEntry, OpenError, Registry, TaskKind, VerifierEntry};
@@ -136,23 +138,25 @@ fn fetch(published: &Entry) -> String {
     lines.join("\n")
 }
 
-/// Repository, files and licence of the weights of a verifier, if it has published ones.
+/// The files of a verifier's weights on the hub, if it has published ones.
 #[cfg(feature = "hub")]
-pub fn files(
-    name: &str,
-) -> Result<Option<(String, Vec<String>, &'static str)>, crate::download::DownloadError> {
+pub fn order(name: &str) -> Result<Option<Order>, DownloadError> {
     let Some(published) = image::all().into_iter().find(|known| known.name == name) else {
         return Ok(None);
     };
     if published.repository.starts_with("https://") || conversion(name).is_some() {
-        return Err(crate::download::DownloadError::ByHand {
+        return Err(DownloadError::ByHand {
             name: name.to_owned(),
             help: fetch(&published),
         });
     }
-    let files = ["*.json", "*.txt", published.file].map(str::to_owned);
-    let repository = published.repository.to_owned();
-    Ok(Some((repository, files.to_vec(), published.licence)))
+    Ok(Some(Order {
+        repository: published.repository.to_owned(),
+        patterns: ["*.json", "*.txt", published.file]
+            .map(str::to_owned)
+            .to_vec(),
+        licence: Some(published.licence),
+    }))
 }
 
 /// The verifiers that a model on the disk takes when none is named: those that are there.

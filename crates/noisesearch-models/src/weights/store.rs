@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// Bytes that are hashed at a time.
+/// Bytes that are hashed or read at a time.
 const CHUNK: usize = 1 << 20;
 
 /// Hashes of files that were read before, so that a file is hashed once as long as its length and
@@ -112,36 +112,35 @@ impl Store {
         header(&mut file, kind.len())
     }
 
-    /// The bytes of a tensor: `pieces` one after the other.
-    pub(super) fn read(&mut self, pieces: &[Range<u64>]) -> Result<Cow<'_, [u8]>, Fault> {
+    /// Shows `visit` the bytes of a tensor, `pieces` one after the other, some at a time: always a
+    /// multiple of the 8 bytes of the largest number, but at the end of a piece.
+    pub(super) fn each(
+        &mut self,
+        pieces: &[Range<u64>],
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Fault> {
         match self {
-            Self::Hollow => Ok(Cow::Borrowed(&[])),
+            Self::Hollow => Ok(()),
             Self::Memory(bytes) => {
-                let piece = |p: &Range<u64>| {
-                    let range = p.start as usize..p.end as usize;
-                    bytes.get(range).ok_or(Fault::Changed)
-                };
-                match pieces {
-                    [one] => piece(one).map(Cow::Borrowed),
-                    several => {
-                        let parts: Result<Vec<&[u8]>, Fault> = several.iter().map(piece).collect();
-                        Ok(Cow::Owned(parts?.concat()))
-                    }
+                for piece in pieces {
+                    let range = piece.start as usize..piece.end as usize;
+                    visit(bytes.get(range).ok_or(Fault::Changed)?);
                 }
+                Ok(())
             }
             Self::File { file, .. } => {
-                let size = pieces.iter().map(|p| p.end - p.start).sum::<u64>();
-                let memory = |_| Fault::Memory { bytes: size };
-                let mut bytes = Vec::new();
-                bytes.try_reserve_exact(size as usize).map_err(memory)?;
+                let mut chunk = vec![0; CHUNK];
                 for piece in pieces {
                     file.seek(SeekFrom::Start(piece.start))?;
-                    let wanted = piece.end - piece.start;
-                    if (&mut *file).take(wanted).read_to_end(&mut bytes)? as u64 != wanted {
-                        return Err(Fault::Changed);
+                    let mut left = piece.end - piece.start;
+                    while left > 0 {
+                        let some = &mut chunk[..left.min(CHUNK as u64) as usize];
+                        file.read_exact(some).map_err(cut)?;
+                        visit(some);
+                        left -= some.len() as u64;
                     }
                 }
-                Ok(Cow::Owned(bytes))
+                Ok(())
             }
         }
     }
@@ -161,6 +160,14 @@ impl Store {
             true => Ok(()),
             false => Err(Fault::Changed),
         }
+    }
+}
+
+/// A file that ends before its tensors do was shortened after its header was read.
+fn cut(error: std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => Fault::Changed,
+        _ => error.into(),
     }
 }
 

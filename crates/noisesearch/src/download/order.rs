@@ -28,12 +28,8 @@ pub fn orders(name: &str) -> Result<Vec<Order>, DownloadError> {
     if let Some(known) = Known::named(name).or_else(|| Known::of_repository(name)) {
         return of_model(known);
     }
-    if let Some((repository, files, licence)) = judges::files(name)? {
-        return Ok(vec![Order {
-            repository,
-            patterns: files,
-            licence: Some(licence),
-        }]);
+    if let Some(order) = judges::order(name)? {
+        return Ok(vec![order]);
     }
     if is_repository(name) {
         return Ok(vec![order(name, DIFFUSERS, None)]);

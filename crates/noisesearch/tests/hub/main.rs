@@ -183,7 +183,8 @@ fn a_hub_that_cannot_go_on_begins_anew() {
 
 #[test]
 fn other_bytes_than_those_listed_are_refused() {
-    let changes: [(fn(&mut Vec<u8>), &str); 2] = [
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(Change, &str); 2] = [
         (|bytes| bytes[1000] ^= 1, "expected "),
         (|bytes| bytes.push(0), "more bytes, expected 300000 bytes"),
     ];

@@ -1,0 +1,103 @@
+//! How much memory a network takes while it is loaded and while it works, counted allocation by
+//! allocation: its weights, one tensor, and what it computes with.
+
+use candle_core::Device;
+use noisesearch_core::level::Level;
+use noisesearch_models::denoiser::Network;
+use noisesearch_models::models::sit::{Sit, SitConfig};
+use noisesearch_models::parity::{input, write_checkpoint};
+use noisesearch_models::weights::Weights;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts the bytes that are taken, and the most there were.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn taken(bytes: usize) {
+    let now = NOW.fetch_add(bytes, Ordering::SeqCst) + bytes;
+    MOST.fetch_max(now, Ordering::SeqCst);
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        taken(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        taken(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::SeqCst);
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// SiT-XL/2 with a third of the width and a seventh of the blocks.
+const CONFIG: SitConfig = SitConfig {
+    hidden: 384,
+    depth: 4,
+    heads: 6,
+    ..SitConfig::XL_2
+};
+
+/// Bytes of activations besides the large ones: queries and keys as attention packs them, patches,
+/// and odds and ends.
+const BESIDES: usize = 1 << 20;
+
+/// The most bytes at once while `work` runs, over those before, and what it made.
+fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = NOW.load(Ordering::SeqCst);
+    MOST.store(before, Ordering::SeqCst);
+    let made = work();
+    (made, MOST.load(Ordering::SeqCst) - before)
+}
+
+/// Seen to fail when a tensor's floats are there twice while they are packed.
+#[test]
+fn a_network_takes_its_weights_one_tensor_and_what_it_computes_with() {
+    let tensors: BTreeMap<_, _> = CONFIG.manifest().into_iter().collect();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("memory.safetensors");
+    write_checkpoint(&tensors, &mut BufWriter::new(File::create(&path).unwrap())).unwrap();
+    let bytes = |shape: &Vec<usize>| 4 * shape.iter().product::<usize>();
+    let weights: usize = tensors.values().map(bytes).sum();
+    let largest = tensors.values().map(bytes).max().unwrap();
+
+    let (sit, loading) = most(|| {
+        let mut file = Weights::open(&path).unwrap();
+        let sit = Sit::load(CONFIG, |name, shape| file.take_vec(name, shape)).unwrap();
+        file.finish().unwrap();
+        sit
+    });
+    println!("loading {loading}, weights {weights}, largest tensor {largest}");
+    assert!(loading <= weights + largest);
+
+    let row = sit.encode(Some(207)).unwrap();
+    let x = input("x", &[1, 4, 32, 32])
+        .unwrap()
+        .to_device(&Device::Cpu)
+        .unwrap();
+    let level = Level::new(0.5).unwrap();
+    let (_, working) = most(|| sit.predict(&x, level, &[&row]).unwrap());
+    // The stream, a branch, queries, keys and values; of every thread the inside of an MLP, and of
+    // one image all modulations.
+    let (d, tokens) = (CONFIG.hidden, CONFIG.tokens());
+    let threads = rayon::current_num_threads();
+    let modulations = (6 * CONFIG.depth + 2) * d;
+    let computed = 4 * (5 * tokens * d + threads * 48 * CONFIG.mlp_ratio * d + modulations);
+    println!("working {working}, computed with {computed}");
+    assert!(working <= computed + BESIDES);
+}
