@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
-pub use crate::spec_error::SpecError;
+pub use crate::spec_error::{SpecError, excerpt};
 pub use crate::spec_search::{AUTO, SearchTable};
 pub use noisesearch_models::task::Task;
 
@@ -73,14 +73,6 @@ pub struct Spec {
     /// The algorithm and its parameters.
     #[serde(default, skip_serializing_if = "SearchTable::is_empty")]
     pub search: SearchTable,
-}
-
-/// `text` with every line cut to a readable width: a message quotes the line at fault, and a
-/// config may have one line of a hundred thousand characters.
-pub fn excerpt(text: &str) -> String {
-    const WIDTH: usize = 320;
-    let cut = |line: &str| line.chars().take(WIDTH).collect::<String>();
-    text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 /// A spec without holes, all of it legal for its model. Made by [`Spec::check`] only.
@@ -226,14 +218,7 @@ impl Spec {
         // Who asks for other steps means those of a candidate, too.
         let usual = self.steps.unwrap_or(defaults.search_steps);
         let search_steps = self.search_steps.unwrap_or(usual);
-        let guidance = self.guidance.unwrap_or(defaults.guidance);
-        if !(0.0..=GUIDANCE_MAX).contains(&guidance) {
-            return Err(range(
-                "guidance",
-                guidance,
-                format!("between 0 and {GUIDANCE_MAX}"),
-            ));
-        }
+        let guidance = guided(self.guidance.unwrap_or(defaults.guidance))?;
         let asked = Asked {
             goal: self.goal,
             verifiers: self.verifiers,
@@ -483,6 +468,17 @@ impl Deref for Checked {
     type Target = Resolved;
     fn deref(&self) -> &Resolved {
         &self.0
+    }
+}
+
+/// A guidance scale, unless it is none.
+fn guided(guidance: f32) -> Result<f32, SpecError> {
+    match (0.0..=GUIDANCE_MAX).contains(&guidance) {
+        true => Ok(guidance),
+        false => {
+            let between = format!("between 0 and {GUIDANCE_MAX}");
+            Err(range("guidance", guidance, between))
+        }
     }
 }
 

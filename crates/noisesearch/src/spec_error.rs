@@ -199,3 +199,11 @@ pub enum SpecError {
     #[error("verifier `{0}` is not in the objective; name it under watch, or add it")]
     Unread(String),
 }
+
+/// `text` with every line cut to a readable width: a message quotes the line at fault, and a
+/// config may have one line of a hundred thousand characters.
+pub fn excerpt(text: &str) -> String {
+    const WIDTH: usize = 320;
+    let cut = |line: &str| line.chars().take(WIDTH).collect::<String>();
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}

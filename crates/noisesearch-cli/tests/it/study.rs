@@ -6,7 +6,8 @@ use serde_json::Value;
 use std::process::Child;
 use std::time::Duration;
 
-const STUDY: &str = "title = \"Curves\"\nstatement = \"more is better\"\nsource = \"arXiv 2501.09732\"\n\
+const STUDY: &str = "title = \"Curves\"\nstatement = \"more is better\"\n\
+    source = \"arXiv 2501.09732\"\n\
     [tasks]\nclasses = [\"Q\", \"7\"]\n\
     [base]\nmodel = \"glyphs-small\"\nsolver = \"euler\"\nsteps = 2\nbatch = 2\n\
     verifiers = [\"classifier\"]\nwatch = [\"oracle\"]\n\
