@@ -208,8 +208,14 @@ impl Frame<'_> {
             }
         }
         for curve in curves {
-            for &(cost, value) in &curve.published {
-                canvas.mark((x.at(cost), y.at(value)), curve.series, true);
+            let published = curve.published.iter();
+            let published = published.map(|&(cost, value)| (x.at(cost), y.at(value)));
+            let published: Vec<At> = published.collect();
+            if published.len() > 1 {
+                canvas.polyline(&published, colour(curve.series), (1.0, 0.5));
+            }
+            for at in published {
+                canvas.mark(at, curve.series, true);
             }
         }
     }
@@ -231,21 +237,25 @@ impl Frame<'_> {
         Some((range, ticks(least(&values)?, most(&values)?)))
     }
 
-    /// Costs of the curve with most points, so far apart that their labels do not touch.
+    /// Costs of the curve with most points, then of the others, so far apart that their labels do
+    /// not touch.
     fn x_ticks(&self, x: &Scale) -> Vec<f64> {
         let costs = |curve: &Curve| -> Vec<f64> {
-            match curve.points.is_empty() {
-                true => curve.published.iter().map(|point| point.0).collect(),
-                false => curve.points.iter().map(|point| point.x).collect(),
-            }
+            let published = curve.published.iter().map(|point| point.0);
+            curve
+                .points
+                .iter()
+                .map(|point| point.x)
+                .chain(published)
+                .collect()
         };
-        let all = self.panel.curves.iter().map(costs);
-        let longest = all.reduce(|a, b| if b.len() > a.len() { b } else { a });
+        let mut all: Vec<Vec<f64>> = self.panel.curves.iter().map(costs).collect();
+        all.sort_by_key(|costs| std::cmp::Reverse(costs.len()));
         let mut kept: Vec<f64> = Vec::new();
-        for cost in longest.unwrap_or_default() {
+        for cost in all.into_iter().flatten() {
             if kept
-                .last()
-                .is_none_or(|&last| x.at(cost) - x.at(last) >= APART)
+                .iter()
+                .all(|&other| (x.at(cost) - x.at(other)).abs() >= APART)
             {
                 kept.push(cost);
             }
