@@ -53,7 +53,11 @@ fn a_climb_is_resumed_and_made_again() {
     assert_eq!(again["billed"], whole["billed"]);
     assert_eq!(picture, png_pixels(&scratch.read(run.join("best.png"))));
     let verified = scratch.done(&["verify", text(&whole, "run"), "--all"]);
-    assert!(verified.out.contains("11 candidates"), "{}", verified.out);
+    assert!(
+        verified.out.contains("from recipes: 11"),
+        "{}",
+        verified.out
+    );
 }
 
 /// Refused before anything is written, with the names of those that can.

@@ -221,7 +221,7 @@ mod tests {
             products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
         let (left, right) = (dot(&there, &d), dot(&back, &x));
-        // A tap that is not mirrored is seen at once: 1e-2 and more.
+        // Taps that are not mirrored give another number altogether.
         assert!((left / right - 1.0).abs() < 1e-5, "{left} and {right}");
     }
 }
