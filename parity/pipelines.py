@@ -2,6 +2,7 @@
 
     python parity/pipelines.py
 """
+import copy
 import json
 import os
 import tempfile
@@ -68,14 +69,18 @@ def golden(name, pipe, prediction, configs):
     taps = reference.Taps()
     start = reference.inputs("latents", [1, 4, HEIGHT // 8, WIDTH // 8])
 
-    def run(guidance, kind="latent"):
+    def run(guidance, kind="latent", pipe=pipe):
         with torch.no_grad():
             return pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=STEPS,
-                        guidance_scale=guidance, latents=start.clone(), output_type=kind).images
+                        guidance_scale=guidance, latents=start.to(pipe.dtype, copy=True),
+                        output_type=kind).images
 
     for guidance in (1.0, 7.5):
         taps[f"latents-{guidance:g}"] = run(guidance)
         taps[f"image-{guidance:g}"] = run(guidance, "pt")
+    half = copy.deepcopy(pipe).to(torch.bfloat16)
+    taps["bf16-latents"] = run(7.5, pipe=half)
+    taps["bf16-image"] = run(7.5, "pt", half)
     if name == "pipeline-sdxl":
         pipe.register_to_config(force_zeros_for_empty_prompt=False)
         taps["latents-words"] = run(7.5)

@@ -300,5 +300,15 @@ def goldens():
     golden("single-vae", file, convert, wanted)
 
 
+def flux_pipeline():
+    """The transformer of parity/transformer_pipelines.py in its authors' layout."""
+    with open(os.path.join(HERE, "goldens", "pipeline-flux-dev.json")) as file:
+        tensors = json.load(file)["tensors"]
+    prefix = "transformer/"
+    shapes = {name[len(prefix):]: shape for name, shape in tensors.items() if name.startswith(prefix)}
+    write("goldens", "single-flux-pipeline", {"config": {}, "tensors": flux(shapes), "taps": {}})
+
+
 if __name__ == "__main__":
     goldens()
+    flux_pipeline()

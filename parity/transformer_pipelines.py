@@ -3,6 +3,7 @@ latents to an image, with the vocabularies of parity/tokens.py.
 
     parity/.venv/bin/python parity/transformer_pipelines.py
 """
+import copy
 import os
 
 import diffusers
@@ -75,13 +76,16 @@ def flux_pipeline(name, guided):
     pipe.set_progress_bar_config(disable=True)
     start = reference.inputs("latents", [1, 4, HEIGHT // 8, WIDTH // 8])
 
-    def run(kind):
-        return pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=3.5,
-                    latents=flux.pack(start), output_type=kind, max_sequence_length=512 if guided else 256).images
+    def run(kind, pipe):
+        images = pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=3.5,
+                      latents=flux.pack(start).to(pipe.dtype), output_type=kind,
+                      max_sequence_length=512 if guided else 256).images
+        return flux.unpack(images, HEIGHT // 8, WIDTH // 8) if kind == "latent" else images
 
     taps = reference.Taps()
-    taps["latents"] = flux.unpack(run("latent"), HEIGHT // 8, WIDTH // 8)
-    taps["image"] = run("pt")
+    for prefix, one in (("", pipe), ("bf16-", copy.deepcopy(pipe).to(torch.bfloat16))):
+        taps[prefix + "latents"] = run("latent", one)
+        taps[prefix + "image"] = run("pt", one)
     tensors = {part: reference.manifest(module) for part, module in parts.items()}
     write(name, dict(transformer=config, vae=FLUX_VAE, scheduler=scheduler, text_encoder=text_config,
                      text_encoder_2=text2_config),
@@ -104,15 +108,22 @@ def pixart_pipeline():
     pipe = PixArtSigmaPipeline(tokenizer=t5, text_encoder=text, scheduler=solvers["ddim"], **parts)
     pipe.set_progress_bar_config(disable=True)
     start = reference.inputs("latents", [1, 4, HEIGHT // 8, WIDTH // 8])
+
+    def run(pipe, guidance, kind):
+        return pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=5, guidance_scale=guidance,
+                    latents=start.to(pipe.dtype, copy=True), output_type=kind, clean_caption=False,
+                    use_resolution_binning=False).images
+
     taps = reference.Taps()
     for solver, scheduler in solvers.items():
         pipe.scheduler = scheduler
         for guidance in (1.0, 4.5):
-            run = lambda kind: pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=5, guidance_scale=guidance,
-                                    latents=start.clone(), output_type=kind, clean_caption=False,
-                                    use_resolution_binning=False).images
-            taps[f"{solver}-{guidance:g}-latents"] = run("latent")
-            taps[f"{solver}-{guidance:g}-image"] = run("pt")
+            taps[f"{solver}-{guidance:g}-latents"] = run(pipe, guidance, "latent")
+            taps[f"{solver}-{guidance:g}-image"] = run(pipe, guidance, "pt")
+    pipe.scheduler = solvers["ddim"]
+    half = copy.deepcopy(pipe).to(torch.bfloat16)
+    taps["bf16-latents"] = run(half, 4.5, "latent")
+    taps["bf16-image"] = run(half, 4.5, "pt")
     tensors = {part: reference.manifest(module) for part, module in parts.items()}
     write("pipeline-pixart", dict(transformer=pixart.CONFIG, vae=PIXART_VAE, scheduler=noise, text_encoder=text_config),
           dict(tensors, text_encoder=text_tensors), taps)

@@ -55,5 +55,19 @@ fn test() -> Result<()> {
         "doc --release --workspace --no-deps --locked",
         &deny,
     )?;
-    run("cargo", "test --release --workspace --locked")
+    run("cargo", "test --release --workspace --locked")?;
+    // Features that are off by default; only what they touch is built again.
+    run(
+        "cargo",
+        "clippy --release -p noisesearch -p noisesearch-cli --features noisesearch-cli/hub \
+         --all-targets --locked -- -D warnings",
+    )?;
+    run(
+        "cargo",
+        "test --release -p noisesearch --features hub --test hub --locked",
+    )?;
+    run(
+        "cargo",
+        "test --release -p noisesearch-cli --features hub --locked hub",
+    )
 }

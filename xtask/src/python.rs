@@ -9,7 +9,7 @@ const LAB: &str = "lab/.venv/bin/python";
 const REFERENCES: &str = "parity/.venv/bin/python";
 
 /// Scripts that make golden values and manifests from reference implementations.
-const PARITY: [&str; 19] = [
+const PARITY: [&str; 20] = [
     "schedules",
     "clip_vocabulary",
     "tokens",
@@ -22,6 +22,7 @@ const PARITY: [&str; 19] = [
     "sit",
     "imagenet",
     "transformer_pipelines",
+    "class_pipelines",
     "single_file",
     "preprocess",
     "clip",

@@ -60,6 +60,15 @@ pub enum Command {
     Score(ScoreArgs),
     /// Measure a set of pictures against another: FID, inception score, precision, recall
     Fid(FidArgs),
+    /// Fetch a model, a verifier or org/name of the Hugging Face hub into its cache
+    #[cfg(feature = "hub")]
+    Download {
+        /// What to fetch
+        name: String,
+        /// Agree to size and licence without being asked
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the models and their defaults
     Models,
     /// List the verifiers
@@ -80,7 +89,12 @@ pub struct Study {
     #[arg(required = true, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub studies: Vec<PathBuf>,
     /// Where known outcomes lie and every study has its directory
-    #[arg(long, value_name = "DIR", default_value = "runs/studies", value_hint = ValueHint::DirPath)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "runs/studies",
+        value_hint = ValueHint::DirPath
+    )]
     pub out: PathBuf,
     /// The small sizes that a file has for a quick look
     #[arg(long)]

@@ -2,6 +2,8 @@
 
 mod advise;
 mod completions;
+#[cfg(feature = "hub")]
+mod download;
 mod fid;
 mod generate;
 mod models;
@@ -30,6 +32,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Study(args) => study::run(&args),
         Command::Score(args) => score::run(args),
         Command::Fid(args) => fid::run(&args),
+        #[cfg(feature = "hub")]
+        Command::Download { name, yes } => download::run(&name, yes),
         Command::Models => models::run(),
         Command::Verifiers => verifiers::run(),
         Command::Searches => searches::run(),

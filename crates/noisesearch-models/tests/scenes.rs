@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 const WEIGHTS: &[u8] = include_bytes!("../../../lab/weights/scenes.safetensors");
 const GOLDEN: &str = include_str!("../../../parity/goldens/scenes.json");
-/// Relative to the norm; a GELU in its error-function form or a group norm with an epsilon of
-/// 1e-3 misses it by far.
-const TOLERANCE: f64 = 2e-5;
+/// Of the root mean square; the largest seen is 3e-6. Seen to fail with a GELU in its
+/// error-function form (2e-5) and with a group norm's eps of 1e-4 for 1e-5 (3e-5).
+const TOLERANCE: f64 = 8e-6;
 
 #[derive(Deserialize)]
 struct Golden {

@@ -20,6 +20,7 @@ const CONFIG: SitConfig = SitConfig {
     classes: 5,
     learn_sigma: true,
     time: TimeAxis::DataAtOne,
+    norm_eps: 1e-6,
 };
 
 fn wave(len: usize, seed: f64, size: f64) -> Vec<f32> {

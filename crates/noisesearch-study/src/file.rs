@@ -99,8 +99,8 @@ pub struct Claim {
     pub says: String,
     /// Name of a verifier, `pass:VERIFIER`, or one of `fid`, `is`, `precision`, `recall`.
     pub measure: String,
-    /// Weight by selector. A selector is `ARM@POINT`: the point's place counted from 0, from the end
-    /// with a minus (`random@-1` is the dearest).
+    /// Weight by selector. A selector is `ARM@POINT`: the point's place counted from 0, from the
+    /// end with a minus (`random@-1` is the dearest).
     pub contrast: BTreeMap<String, f64>,
     /// Only tasks of this category.
     #[serde(default)]

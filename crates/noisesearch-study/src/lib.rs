@@ -2,7 +2,8 @@
 //! paired differences, intervals and figures.
 //!
 //! ```text
-//! study.toml -> StudyFile -> cells (arm, point, task, seed) -> Row each -> estimates -> claims, figures
+//! study.toml -> StudyFile -> cells (arm, point, task, seed) -> Row each -> estimates -> claims,
+//! figures
 //! ```
 
 pub mod answers;
@@ -40,5 +41,7 @@ pub mod watch;
 pub use error::StudyError;
 pub use study::run;
 
+#[cfg(test)]
+mod shipped;
 #[cfg(test)]
 mod testing;

@@ -52,7 +52,7 @@ fn a_score_is_the_distance_of_the_set_with_the_picture() {
         .unwrap()
         .value;
     println!("{last} for {}", -whole);
-    // Seen to fail: a picture accepted twice.
+    // Only rounding is between the two ways.
     assert!((last + whole).abs() < 1e-7 * whole, "{last} for {whole}");
 }
 

@@ -17,7 +17,6 @@ pub use plan::{Advice, Allocation, Rated, correlations, plan};
 use crate::disk::Directory;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::identity;
 use crate::observe::Control;
 use crate::registry::Registry;
 use crate::spec::{Checked, SearchTable, Spec};
@@ -70,7 +69,8 @@ pub fn pilot(source: &Source, control: &Control) -> Result<Option<Kept>, Error> 
         source: error,
     };
     let disk = Directory::ensure(source.out).map_err(disk_error)?;
-    let print = print(source, first)?;
+    let mut engine = Engine::open(source.registry, first)?;
+    let print = print(source, first, &engine)?;
     let name = format!("advice-{}.json", &print[..8]);
     let path = source.out.join(&name);
     let kept = disk.read(&name, PILOT_BYTES_MAX).ok().flatten();
@@ -79,50 +79,40 @@ pub fn pilot(source: &Source, control: &Control) -> Result<Option<Kept>, Error> 
         let fresh = false;
         return Ok(Some(Kept { pilot, path, fresh }));
     }
-    let Some(pilot) = Pilot::measure(source.registry, source.specs, source.noises, control)? else {
+    let Some(pilot) = Pilot::measure(&mut engine, source.specs, source.noises, control)? else {
         return Ok(None);
     };
     let pilot = Pilot {
         fingerprint: print,
         ..pilot
     };
-    let json = serde_json::to_vec(&pilot).map_err(|error| Error::Journal {
-        run: source.out.to_owned(),
-        source: JournalError::Unwritable(error),
-    })?;
+    let json = serde_json::to_vec(&pilot).map_err(|error| unwritable(source, error))?;
     disk.put(&name, &json).map_err(disk_error)?;
     let fresh = true;
     Ok(Some(Kept { pilot, path, fresh }))
 }
 
 /// Everything that decides a pilot's numbers, as a hash in hexadecimal.
-fn print(source: &Source, first: &Checked) -> Result<String, Error> {
-    let engine = Engine::open(source.registry, first)?;
-    let spec = Spec {
-        prompt: None,
-        class: None,
-        budget: None,
-        until: None,
-        seed: None,
-        batch: None,
-        count: None,
-        search_steps: None,
-        search: SearchTable::default(),
-        ..first.to_spec()
-    };
+fn print(source: &Source, first: &Checked, engine: &Engine) -> Result<String, Error> {
+    let objective = first.objective.text(&first.scored());
     let tasks: Vec<&str> = source.specs.iter().map(|spec| spec.subject()).collect();
-    let failed = |error| Error::Journal {
-        run: source.out.to_owned(),
-        source: error,
+    let whole = || {
+        let mut print = engine.context(first)?;
+        print.set("task", tasks)?;
+        print.set("objective", objective)?;
+        print.set("steps", first.steps)?;
+        print.set("noises", source.noises)?;
+        serde_json::to_vec(&print)
     };
-    let mut print = identity::of_run(first, &engine).map_err(failed)?;
-    let json = print
-        .set("spec", spec)
-        .and_then(|()| print.set("tasks", tasks))
-        .and_then(|()| print.set("noises", source.noises))
-        .and_then(|()| serde_json::to_vec(&print))
-        .map_err(|error| failed(JournalError::Unwritable(error)))?;
+    let json = whole().map_err(|error| unwritable(source, error))?;
     Ok(blake3::hash(&json).to_hex().to_string())
+}
+
+fn unwritable(source: &Source, error: serde_json::Error) -> Error {
+    Error::Journal {
+        run: source.out.to_owned(),
+        source: JournalError::Unwritable(error),
+    }
 }
 
 /// The tasks to measure when none are named: those of the lab's models.

@@ -136,6 +136,25 @@ fn fetch(published: &Entry) -> String {
     lines.join("\n")
 }
 
+/// Repository, files and licence of the weights of a verifier, if it has published ones.
+#[cfg(feature = "hub")]
+pub fn files(
+    name: &str,
+) -> Result<Option<(String, Vec<String>, &'static str)>, crate::download::DownloadError> {
+    let Some(published) = image::all().into_iter().find(|known| known.name == name) else {
+        return Ok(None);
+    };
+    if published.repository.starts_with("https://") || conversion(name).is_some() {
+        return Err(crate::download::DownloadError::ByHand {
+            name: name.to_owned(),
+            help: fetch(&published),
+        });
+    }
+    let files = ["*.json", "*.txt", published.file].map(str::to_owned);
+    let repository = published.repository.to_owned();
+    Ok(Some((repository, files.to_vec(), published.licence)))
+}
+
 /// The verifiers that a model on the disk takes when none is named: those that are there.
 pub fn found(registry: &Registry, task: TaskKind, files: &Files) -> Vec<&'static str> {
     let there = |name: &&&str| {

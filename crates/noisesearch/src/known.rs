@@ -72,7 +72,7 @@ pub struct Recipe {
 }
 
 /// Files of a folder of diffusers without those that are not read.
-const DIFFUSERS: &[&str] = &[
+pub(crate) const DIFFUSERS: &[&str] = &[
     "model_index.json",
     "scheduler/*",
     "tokenizer*/*",

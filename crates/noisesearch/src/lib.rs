@@ -9,6 +9,8 @@ pub mod advise;
 mod cache;
 mod chart;
 pub mod disk;
+#[cfg(feature = "hub")]
+pub mod download;
 pub mod engine;
 mod error;
 pub mod files;

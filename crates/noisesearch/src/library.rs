@@ -153,7 +153,7 @@ fn find(registry: &Registry, name: &str, files: &Files) -> Result<Found, SpecErr
         None => Err(SpecError::Missing {
             name: name.to_owned(),
             looked: hub.path().to_owned(),
-            help: format!("to get it:\n  hf download {name}"),
+            help: to_get(name, &[format!("hf download {name}")]),
         }),
     }
 }
@@ -245,13 +245,26 @@ fn missing(registry: &Registry, known: &Known) -> SpecError {
         name: known.name.to_owned(),
         looked: hub.map_or_else(PathBuf::new, |hub| hub.path().to_owned()),
         help: format!(
-            "{}; about {} GB; licence: {}\nto get it:\n  {}",
+            "{}; about {} GB; licence: {}\n{}",
             known.about,
             known.gigabytes,
             known.licence,
-            known.fetch().join("\n  ")
+            to_get(known.name, &known.fetch())
         ),
     }
+}
+
+/// How to get a model: by this program, where it was built to, or by typing `lines`.
+fn to_get(name: &str, lines: &[String]) -> String {
+    let converted = |known: &Known| matches!(known.origin, Origin::Converted { .. });
+    let own = cfg!(feature = "hub") && !Known::named(name).is_some_and(converted);
+    let own = own.then(|| format!("noisesearch download {name}\nor:"));
+    let lines: Vec<&str> = own
+        .iter()
+        .map(String::as_str)
+        .chain(lines.iter().map(String::as_str))
+        .collect();
+    format!("to get it:\n  {}", lines.join("\n  "))
 }
 
 fn problem(name: &str, problem: impl ToString) -> SpecError {

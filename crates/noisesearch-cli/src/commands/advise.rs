@@ -196,8 +196,8 @@ fn line(advice: &Advice) -> String {
     };
     let (best, plain) = (&advice.best, &advice.plain);
     format!(
-        "for {} NFE: {}, {} noises, {} steps; expected {}\n  best of {} at full steps: expected {}; \
-         the difference is {more:+.2} [{low:+.2}, {high:+.2}] deviations\n",
+        "for {} NFE: {}, {} noises, {} steps; expected {}\n  best of {} at full steps: \
+         expected {}; the difference is {more:+.2} [{low:+.2}, {high:+.2}] deviations\n",
         advice.budget_nfe,
         flags(best),
         best.allocation.candidates,

@@ -149,6 +149,17 @@ const SEARCHES: &[&[&str]] = &[
     &["--search", "halving", "--rungs", ""],
     &["--search", "halving", "--budget", "10s"],
     &["--search", "halving", "--steps", "2"],
+    &["--search", "first-order", "--pivots", "0"],
+    &["--search", "first-order", "--pivots", "1025"],
+    &["--search", "first-order", "--rate", "0"],
+    &["--search", "first-order", "--rate", "1.5"],
+    &["--search", "first-order", "--rate", "nan"],
+    &["--search", "first-order", "--follow", ""],
+    &["--search", "first-order", "--follow", "a b"],
+    &["--search", "first-order", "--follow", "oracle"],
+    &["--search", "first-order", "--verifier", "self"],
+    &["--search", "first-order", "--model", "scenes"],
+    &["--search", "random", "--rate", "0.1"],
 ];
 
 /// Whole command lines.

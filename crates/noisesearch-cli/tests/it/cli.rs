@@ -94,8 +94,9 @@ fn a_prompt_is_enough_and_its_output_is_for_people() {
 
 #[test]
 fn every_search_runs_and_its_run_toml_repeats_it() {
-    let searches: [&[&str]; 3] = [
+    let searches: [&[&str]; 4] = [
         &["--search", "random"],
+        &["--search", "first-order", "--rate", "0.1"],
         &[
             "--search",
             "zero-order",
@@ -275,6 +276,8 @@ fn lists_and_completions() {
                 "--cosine 0.95",
                 "paths",
                 "--sigma 0.11",
+                "first-order",
+                "--rate 0.2",
             ],
         ),
         (

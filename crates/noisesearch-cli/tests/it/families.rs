@@ -185,6 +185,22 @@ fn pixart_by_search_over_paths() {
     .hold(&scratch);
 }
 
+#[test]
+fn pixart_alpha_by_random_search() {
+    let scratch = scratch("pixart-alpha");
+    folders::pixart_alpha(&scratch.path("tiny"));
+    let summary = Case {
+        task: &["a photo of two small dogs"],
+        more: &[RANDOM, &["--verifier", VERIFIER]].concat(),
+        size: [48, 32],
+        nfe: 6,
+        passes: 12,
+        calls: 3,
+    }
+    .hold(&scratch);
+    best_is_not_worse(&summary);
+}
+
 /// `--class` by name and by number, each in the one size that the network has.
 #[test]
 fn classes_of_dit_and_sit_by_random_search() {

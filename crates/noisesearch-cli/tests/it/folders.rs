@@ -97,16 +97,32 @@ pub fn pixart(root: &Path) {
     tokenizer(&root.join("tokenizer"), "t5-tokenizer");
 }
 
-/// A `sit` or `dit` as `scripts/convert_sit.py` leaves it, with the autoencoder of PixArt's.
-pub fn of_classes(root: &Path, class: &str, name: &str) {
+/// PixArt-Alpha, which is told the size: its network with the other parts of PixArt-Sigma.
+pub fn pixart_alpha(root: &Path) {
+    let parts = ["vae", "text_encoder", "scheduler"];
+    let whole = joined("pixart-alpha", &parts);
+    components(root, "PixArtAlphaPipeline", &whole);
+    tokenizer(&root.join("tokenizer"), "t5-tokenizer");
+}
+
+/// A golden transformer with these parts of PixArt-Sigma.
+fn joined(name: &str, parts: &[&str]) -> Golden {
     let (mut whole, other) = (golden(name), golden("pipeline-pixart"));
     let own = whole.tensors.into_iter();
     whole.tensors = own.map(|(k, s)| (format!("transformer/{k}"), s)).collect();
-    let parts = other.tensors.into_iter();
-    let vae = parts.filter(|(key, _)| key.starts_with("vae/"));
-    whole.tensors.extend(vae);
-    whole.config = json!({"transformer": whole.config, "vae": other.config["vae"]});
-    components(root, class, &whole);
+    whole.config = json!({"transformer": whole.config});
+    for part in parts {
+        whole.config[part] = other.config[part].clone();
+        let tensors = tensors(&other, part).into_iter();
+        let named = tensors.map(|(key, shape)| (format!("{part}/{key}"), shape));
+        whole.tensors.extend(named);
+    }
+    whole
+}
+
+/// A `sit` or `dit` as `scripts/convert_sit.py` leaves it, with the autoencoder of PixArt's.
+pub fn of_classes(root: &Path, class: &str, name: &str) {
+    components(root, class, &joined(name, &["vae"]));
 }
 
 /// The folder of a verifier's network, as its repository or its conversion script lays it out.

@@ -8,7 +8,15 @@ mod cli;
 mod common;
 mod crash;
 mod disk_models;
+mod disk_runs;
+#[cfg(feature = "hub")]
+mod download;
 mod families;
+mod first_order;
 mod folders;
+mod half;
+#[cfg(feature = "hub")]
+#[path = "../../../noisesearch/tests/hub/server.rs"]
+mod hub_server;
 mod measure;
 mod study;

@@ -36,7 +36,8 @@ const RATE_SHARE_MIN: f32 = 1.0 / 8.0;
 pub struct Spec {
     /// P, noises that climb side by side, 1 to 1024; default 1.
     pub pivots: u32,
-    /// Length of the first step as a share of the noise's norm, 0.001 to 1; default 0.2.
+    /// Length of the first step as a share of the noise's norm, 0.001 to 1; default 0.2,
+    /// the best of 0.05, 0.1, 0.2 and 0.4 on three classes of `glyphs-small`.
     pub rate: f32,
     /// The verifier whose gradient is followed; a run fills in its first optimised one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! Successive halving (Karnin et al. 2013; Jamieson and Talwalkar, arXiv 1502.07943) over noises, judged
-//! early by x0-predictions.
+//! Successive halving (Karnin et al. 2013; Jamieson and Talwalkar, arXiv 1502.07943) over noises,
+//! judged early by x0-predictions.
 //!
 //! ```text
 //! n noises, solved from level 1 to the first rung
@@ -8,8 +8,9 @@
 //! answer = the best finished sample
 //! ```
 //!
-//! At equal cost it looks at more noises than best-of-n and spends most where the prediction already
-//! looks good; how far a prediction can be trusted is the rank correlation that `advise` measures.
+//! At equal cost it looks at more noises than best-of-n and spends most where the prediction
+//! already looks good; how far a prediction can be trusted is the rank correlation that `advise`
+//! measures.
 //! Failed candidates never survive; when all of a round failed, the search is exhausted. Only
 //! finished samples compete for the answer and are held against a target. There is no baseline: no
 //! candidate is a plain solve.

@@ -35,6 +35,19 @@ pub fn timestep(t: &[f64], width: usize, order: Order, place: &Place) -> Result<
     Tensor::from_vec(out, (t.len(), width), &place.device)?.to_dtype(place.dtype)
 }
 
+/// `[width]`: cosines and sines of `t * 10000^(-i / (half - 1))` in the order of [`timestep`], so
+/// that the last frequency is 1/10000 (as in the code of Ho et al.; `downscale_freq_shift=1` in
+/// diffusers).
+pub fn timestep_closed(t: f64, width: usize) -> Vec<f32> {
+    let half = width / 2;
+    let angles = (0..half).map(|i| {
+        let exponent = -(10000f64.ln()) as f32 * i as f32 / (half as f32 - 1.0);
+        f64::from(libm::expf(exponent) * t as f32)
+    });
+    let cosines = angles.clone().map(|a| libm::cos(a) as f32);
+    cosines.chain(angles.map(|a| libm::sin(a) as f32)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// A weight as it is kept in this place.
-    pub(super) fn keep(&self, weight: PackedWeight) -> PackedWeight {
+    pub(crate) fn keep(&self, weight: PackedWeight) -> PackedWeight {
         if self.half { weight.halved() } else { weight }
     }
 

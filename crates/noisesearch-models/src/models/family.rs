@@ -87,13 +87,16 @@ impl Family {
     /// Width and height in pixels for which a checkpoint was trained, as its network's
     /// configuration says, eight pixels for one of the latent.
     pub fn side(self, checkpoint: &Checkpoint) -> usize {
-        let (key, usual) = match self {
+        let usual = match self {
             Self::Flux => return 1024,
-            Self::Dit => ("input_size", 32),
-            _ => ("sample_size", 64),
+            Self::Dit => 32,
+            _ => 64,
         };
         let config = checkpoint.config::<serde_json::Value>(self.network());
-        let size = config.ok().and_then(|config| config.get(key)?.as_u64());
+        let size = config.ok().and_then(|config| {
+            let size = config.get("sample_size").or(config.get("input_size"));
+            size?.as_u64()
+        });
         usize::try_from(size.unwrap_or(usual))
             .unwrap_or(usize::MAX)
             .saturating_mul(8)

@@ -6,6 +6,7 @@ pub mod flux;
 mod names;
 mod patches;
 pub mod pixart;
+mod positions;
 mod prompts;
 pub mod resnet;
 mod rows;

@@ -134,12 +134,13 @@ impl Cell {
             0.06 + 0.44 * share.abs(),
         );
         let middle = x + width / 2.0;
-        let Some(value) = &self.value else {
-            canvas.text((middle, y + height / 2.0 + 4.0), "t soft m", "\u{2013}");
-            return;
-        };
-        canvas.text((middle, y + 17.0), "t ink m", &self.text(value));
-        canvas.text((middle, y + 32.0), "n soft m", &interval(value));
+        match &self.value {
+            Some(value) => {
+                canvas.text((middle, y + 17.0), "t ink m", &self.text(value));
+                canvas.text((middle, y + 32.0), "n soft m", &interval(value));
+            }
+            None => canvas.text((middle, y + 24.0), "t soft m", "\u{2013}"),
+        }
         if let Some(published) = self.published {
             let plus = if self.signed && published > 0.0 {
                 "+"

@@ -1,14 +1,15 @@
-//! How a score early in the solve goes with the score at its end, as a Gaussian copula: ranks become
-//! normal scores, which are taken to be jointly normal. A search only compares candidates of one
-//! task, so ranks within the task are all that matters.
+//! How a score early in the solve goes with the score at its end, as a Gaussian copula: ranks
+//! become normal scores, which are taken to be jointly normal. A search only compares candidates of
+//! one task, so ranks within the task are all that matters.
 
 use noisesearch_core::noise::Stream;
 
 /// The root key of simulated candidates; any fixed one does.
 const SIMULATION_ROOT: u64 = 0x5EED_AD71_CE00;
 
-/// Normal scores of `merits` (van der Waerden): the normal quantile of rank / (n + 1), lowest first;
-/// equal merits share the mean of their ranks. Scaled to unit mean square unless all are equal.
+/// Normal scores of `merits` (van der Waerden): the normal quantile of rank / (n + 1), lowest
+/// first; equal merits share the mean of their ranks. Scaled to unit mean square unless all are
+/// equal.
 pub fn normal_scores(merits: &[f64]) -> Vec<f64> {
     let count = |keep: &dyn Fn(f64) -> bool| merits.iter().filter(|&&m| keep(m)).count() as f64;
     let score = |&merit: &f64| {

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::observe::Control;
-use crate::registry::Registry;
 use crate::spec::Checked;
 use noisesearch_core::job::{JobId, Outcome, Scores, View};
 use noisesearch_core::level::Level;
@@ -103,10 +102,9 @@ impl Pilot {
         looks
     }
 
-    /// Measures one task and adds it. Takes the NFE of `noises` final solves and about three
-    /// times as many for the looks.
-    pub fn add(&mut self, registry: &Registry, spec: &Checked, noises: u64) -> Result<(), Error> {
-        let mut engine = Engine::open(registry, spec)?;
+    /// Measures one task and adds it. Takes the NFE of about three final solves a noise.
+    fn add(&mut self, engine: &mut Engine, spec: &Checked, noises: u64) -> Result<(), Error> {
+        engine.turn(spec)?;
         let mut merits = Vec::with_capacity(self.looks.len());
         for (recipe_of, view) in ways(&self.looks, self.steps) {
             let recipes: Vec<Recipe> = (0..noises)
@@ -127,9 +125,10 @@ impl Pilot {
         Ok(())
     }
 
-    /// Measures every task of `specs`, which differ in nothing else.
+    /// Measures every task of `specs`, which differ in nothing else, with the engine of one of
+    /// them. `None` when there is none, or it was cancelled.
     pub fn measure(
-        registry: &Registry,
+        engine: &mut Engine,
         specs: &[Checked],
         noises: u64,
         control: &Control,
@@ -148,7 +147,7 @@ impl Pilot {
             if control.cancelled() {
                 return Ok(None);
             }
-            pilot.add(registry, spec, noises)?;
+            pilot.add(engine, spec, noises)?;
         }
         Ok(Some(pilot))
     }

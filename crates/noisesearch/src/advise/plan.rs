@@ -1,8 +1,8 @@
 //! From what was measured to how a budget is best spent.
 //!
-//! Every allocation is played many times with candidates drawn from the measured copula; what counts
-//! is the final score of the candidate that it would have chosen, in standard deviations above a
-//! random one.
+//! Every allocation is played many times with candidates drawn from the measured copula; what
+//! counts is the final score of the candidate that it would have chosen, in standard deviations
+//! above a random one.
 
 use super::copula::{Correlation, Simulated, correlation, noise, normal_scores, part};
 use super::pilot::{Look, Pilot, TaskLooks};

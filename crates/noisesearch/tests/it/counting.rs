@@ -5,6 +5,7 @@ use crate::fake::{Counts, registry_counting};
 use noisesearch::engine::Engine;
 use noisesearch::spec::{Checked, Spec};
 use noisesearch_core::job::{Job, JobId};
+use noisesearch_core::ledger::BACKWARD_NFE;
 use noisesearch_core::sim::Dice;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ fn spec(seed: u64, registry: &noisesearch::registry::Registry) -> Option<Checked
         "method = \"zero-order\"\nneighbours = 2\nstuck = \"restart\"",
         "method = \"zero-order\"\nneighbours = 2\nstuck = \"retry\"",
         "method = \"paths\"\npaths = 2\nnoises = 1\nfirst-steps = 2\nleg-steps = 1",
+        "method = \"first-order\"",
+        "method = \"first-order\"\npivots = 3\nrate = 0.3",
     ]);
     let text = format!(
         "prompt = \"a\"\nseed = {seed}\nsolver = \"{solver}\"\nguidance = {guidance}\n\
@@ -62,7 +65,8 @@ fn the_meter_agrees_with_a_counting_fake_in_ten_thousand_runs() {
         }
         let spent = engine.spent();
         let passes = if spec.guidance == 1.0 { 1 } else { 2 };
-        assert_eq!(spent.search_nfe, counts.rows(), "seed {seed}: {spec:?}");
+        let seen = counts.rows() + BACKWARD_NFE * counts.back();
+        assert_eq!(spent.search_nfe, seen, "seed {seed}: {spec:?}");
         assert_eq!(spent.search_nfe, billed, "seed {seed}: {spec:?}");
         assert_eq!(spent.passes, passes * billed, "seed {seed}");
         evaluations += billed;

@@ -9,11 +9,12 @@ use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{
     Conditioner, Conditioning, Decoder, Denoiser, Encoded, LatentShape, TaskError,
 };
+use noisesearch_models::gradient::{DecoderGradient, DenoiserGradient};
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
-use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
+use noisesearch_verifiers::verifier::{Samples, ScoreGradient, Verifier, VerifierId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counts {
     /// Rows denoised.
     pub rows: AtomicU64,
+    /// Rows gone through backwards.
+    pub back: AtomicU64,
     /// Images scored, per verifier.
     pub scored: AtomicU64,
     /// Tasks encoded.
@@ -31,6 +34,10 @@ pub struct Counts {
 impl Counts {
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    pub fn back(&self) -> u64 {
+        self.back.load(Ordering::Relaxed)
     }
 
     pub fn scored(&self) -> u64 {
@@ -96,6 +103,37 @@ impl Denoiser for Fake {
     fn passes_per_row(&self, cond: &Conditioning) -> u64 {
         if cond.guidance == 1.0 { 1 } else { 2 }
     }
+
+    fn gradient(&self) -> Option<Box<dyn DenoiserGradient + '_>> {
+        Some(Box::new(Back(self)))
+    }
+}
+
+/// The fake backwards.
+struct Back<'a>(&'a Fake);
+
+impl DenoiserGradient for Back<'_> {
+    fn vjp(&self, x: &Tensor, at: Level, _: &Conditioning, cotangent: &Tensor) -> Result<Tensor> {
+        self.0.counts.back.fetch_add(1, Ordering::Relaxed);
+        let (x, d): (Vec<f32>, Vec<f32>) = (
+            x.flatten_all()?.to_vec1()?,
+            cotangent.flatten_all()?.to_vec1()?,
+        );
+        let (mix, mut back) = (0.3 * (at.get() - 0.5), vec![0.0; 64]);
+        for i in 0..64 {
+            let y = libm::tanh(f64::from(2.0 * x[i] + mix * x[(i + 9) % 64])) as f32;
+            let slope = d[i] * (1.0 - y * y);
+            back[i] += 2.0 * slope;
+            back[(i + 9) % 64] += mix * slope;
+        }
+        Tensor::from_vec(back, (1, 1, 8, 8), cotangent.device())
+    }
+}
+
+impl DecoderGradient for Fake {
+    fn vjp(&self, _: &Tensor, cotangent: &Tensor) -> Result<Tensor> {
+        cotangent.affine(0.5, 0.0)
+    }
 }
 
 impl Decoder for Fake {
@@ -107,6 +145,10 @@ impl Decoder for Fake {
             latents.shape(),
             latents.device(),
         )
+    }
+
+    fn gradient(&self) -> Option<&dyn DecoderGradient> {
+        Some(self)
     }
 }
 
@@ -142,6 +184,16 @@ impl Verifier for Judge {
             )
         };
         Ok((0..images.len() / 64).map(row).collect())
+    }
+
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        (self.id.name == "bright").then_some(self)
+    }
+}
+
+impl ScoreGradient for Judge {
+    fn slope(&self, _: &Task, image: &Tensor) -> Result<Tensor> {
+        Tensor::full(1.0 / 64.0f32, image.shape(), image.device())
     }
 }
 

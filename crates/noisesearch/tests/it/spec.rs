@@ -27,6 +27,7 @@ fn run_toml_reproduces_every_search() {
         "",
         "[search]\nmethod = \"zero-order\"\ncosine = 0.9\nstuck = \"restart\"",
         "[search]\nmethod = \"paths\"\npaths = 3\nsigma = 0.2",
+        "[search]\nmethod = \"first-order\"\nrate = 0.1",
     ];
     for search in searches {
         let head = "prompt = \"a \\\"red\\\" π\"\nguidance = 1.7\nuntil = \"even=0.9\"\nseed = 7\n\

@@ -1,7 +1,7 @@
 //! The classes of ImageNet-1k by index and by name. Names are the lemmas of WordNet 3.0 (copyright
 //! 2006 Princeton University, free to use with this notice); `parity/imagenet.py` writes the file.
 
-use crate::models::names::{SHOWN, nearest};
+use super::labels::{self, ClassError};
 
 /// A class a line, in index order: its names in lower case, separated by `, `.
 const NAMES: &str = include_str!("imagenet.txt");
@@ -9,73 +9,15 @@ const NAMES: &str = include_str!("imagenet.txt");
 /// Classes.
 pub const CLASSES: u32 = 1000;
 
-/// What names no class.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClassError {
-    /// No class has this name.
-    #[error("no ImageNet class is called \"{name}\"; nearest known: {nearest}")]
-    Unknown {
-        /// As given, shortened.
-        name: String,
-        /// Up to three names, nearest first.
-        nearest: String,
-    },
-    /// A number beyond the last class.
-    #[error("ImageNet class {index} does not exist; the last is 999")]
-    Beyond {
-        /// As given, shortened.
-        index: String,
-    },
-    /// A name of several classes.
-    #[error("\"{name}\" is the name of several ImageNet classes; give the number: {choices}")]
-    Ambiguous {
-        /// As given.
-        name: String,
-        /// Numbers and all names of the classes.
-        choices: String,
-    },
-}
-
 /// The index of a class, from its number or one of its names in any case; the first name of a
 /// class goes before the other names of another.
 pub fn class(given: &str) -> Result<u32, ClassError> {
-    let short = || given.trim().chars().take(SHOWN).collect::<String>();
-    let name = given.trim().to_lowercase().replace('_', " ");
-    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
-        let index = name.parse().ok().filter(|&index| index < CLASSES);
-        return index.ok_or_else(|| ClassError::Beyond { index: short() });
-    }
-    let first = called(|line| line.split(", ").next() == Some(&name));
-    let found = match first.is_empty() {
-        true => called(|line| line.split(", ").any(|known| known == name)),
-        false => first,
-    };
-    match found[..] {
-        [(index, _)] => Ok(index),
-        [] => Err(ClassError::Unknown {
-            nearest: nearest(&name, NAMES.lines().flat_map(|line| line.split(", "))),
-            name: short(),
-        }),
-        _ => {
-            let choice = |(index, line): &(u32, &str)| format!("{index} ({line})");
-            Err(ClassError::Ambiguous {
-                choices: found.iter().map(choice).collect::<Vec<_>>().join("; "),
-                name,
-            })
-        }
-    }
+    labels::find(given, &NAMES.lines().collect::<Vec<_>>())
 }
 
 /// The first name of a class, in lower case; `None` beyond the last class.
 pub fn name(index: u32) -> Option<&'static str> {
     NAMES.lines().nth(index as usize)?.split(", ").next()
-}
-
-/// Classes, and their lines, that `is` holds for.
-fn called(is: impl Fn(&str) -> bool) -> Vec<(u32, &'static str)> {
-    let classes = (0..).zip(NAMES.lines());
-    classes.filter(|(_, line)| is(line)).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! DiT and SiT from disk: class-conditional transformers on latents of ImageNet (Peebles and Xie,
-//! arXiv 2212.09748; Ma et al., arXiv 2401.08740). The network is [`super::sit`]. A folder holds
+//! arXiv 2212.09748; Ma et al., arXiv 2401.08740). The network is [`super::sit`]. A folder is one
+//! of diffusers' `DiTPipeline`, or holds
 //!
 //! ```text
 //! model_index.json               {"_class_name": "SiTPipeline"} or "DiTPipeline"
@@ -11,31 +12,42 @@
 //! All channels are guided, which the authors call the standard approach; their scripts guide three
 //! of four, to reproduce their first results exactly.
 
+mod diffusers;
 pub mod imagenet;
+mod labels;
 
-use super::sit::{Sit, SitConfig};
+pub use labels::ClassError;
+
+use super::scheduler::SchedulerConfig;
+use super::sit::{Sit, SitConfig, TimeAxis};
 use super::{TRANSFORMER, unsupported, vae::Vae};
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{Conditioner, Conditioning, LatentShape, TaskError};
 use crate::guidance::Guided;
+use crate::path::NoisePath;
 use crate::pipeline::{OpenError, Options, Pipeline};
+use crate::prediction::Prediction;
 use crate::schedule::Schedule;
 use crate::task::Task;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Opens a SiT or DiT. Width and height are those of its training: 8 times `input_size`.
 pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline, OpenError> {
-    let config = config(checkpoint)?;
+    let (config, foreign) = config(checkpoint)?;
+    let (path, prediction) = noise(&config, checkpoint)?;
+    let lines = labels::of(checkpoint, config.classes)?;
     let vae = Vae::open(checkpoint, &options.place)?;
     let shape = shape(&config, &vae, options)?;
     let mut weights = checkpoint.weights(TRANSFORMER)?;
-    let sit = Sit::load(config, |name, shape| weights.take_vec(name, shape))?;
+    let take = |name: &str, shape: &[usize]| match foreign {
+        true => diffusers::take(&config, &mut weights, name, shape),
+        false => Ok(weights.take_vec(name, shape)?),
+    };
+    let sit = Arc::new(Sit::load_at(config, &options.place, take)?);
     weights.finish()?;
-    let (sit, path) = (Arc::new(sit), config.time.path()?);
-    let denoiser = Guided::new(sit.clone(), config.time.prediction(), path.clone(), shape)?;
+    let denoiser = Guided::new(sit.clone(), prediction, path.clone(), shape)?;
     Ok(Pipeline {
-        conditioner: Box::new(Classes(sit)),
+        conditioner: Box::new(Classes { sit, lines }),
         denoiser: Box::new(denoiser),
         path,
         schedule: Schedule::EVEN,
@@ -46,23 +58,33 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
 
 /// Multiply-adds of one pass; `None` where the configuration cannot be used.
 pub fn multiply_adds(checkpoint: &Checkpoint) -> Option<u64> {
-    Some(config(checkpoint).ok()?.multiply_adds())
+    let (config, _) = config(checkpoint).ok()?;
+    Some(config.multiply_adds())
 }
 
-/// The checked configuration.
-fn config(checkpoint: &Checkpoint) -> Result<SitConfig, OpenError> {
-    let config: Value = checkpoint.config(TRANSFORMER)?;
-    if let Some(class) = config
-        .get("_class_name")
-        .filter(|c| *c == "DiTTransformer2DModel")
-    {
-        let what = "_class_name of transformer/config.json".into();
-        let want = "the authors' own file, converted by scripts/convert_sit.py";
-        return Err(unsupported(what, class, want));
-    }
-    let config: SitConfig = checkpoint.config(TRANSFORMER)?;
+/// The checked configuration, and whether the checkpoint is in the layout of diffusers.
+fn config(checkpoint: &Checkpoint) -> Result<(SitConfig, bool), OpenError> {
+    let foreign = diffusers::is_config(&checkpoint.config(TRANSFORMER)?);
+    let config = match foreign {
+        true => diffusers::config(checkpoint)?,
+        false => checkpoint.config(TRANSFORMER)?,
+    };
     config.check()?;
-    Ok(config)
+    Ok((config, foreign))
+}
+
+/// The path on which it was trained, and what it predicts: a scheduler's, where there is one.
+fn noise(
+    config: &SitConfig,
+    checkpoint: &Checkpoint,
+) -> Result<(NoisePath, Prediction), OpenError> {
+    match config.time {
+        TimeAxis::ClosedIndex => {
+            let scheduler = SchedulerConfig::open(checkpoint)?;
+            Ok((scheduler.path()?, scheduler.prediction()?))
+        }
+        time => Ok((time.path()?, time.prediction())),
+    }
 }
 
 /// The latents of the network, if they are those of the autoencoder and of the image.
@@ -72,7 +94,7 @@ fn shape(config: &SitConfig, vae: &Vae, options: &Options) -> Result<LatentShape
         return Err(unsupported(
             "the place of a SiT or DiT".into(),
             &place,
-            "the CPU in f32",
+            "the CPU",
         ));
     }
     let shape = options.latent(config.channels, vae.factor())?;
@@ -93,8 +115,23 @@ fn shape(config: &SitConfig, vae: &Vae, options: &Options) -> Result<LatentShape
     Ok(shape)
 }
 
-/// Turns a class of ImageNet into the network's; no class is the unconditional.
-struct Classes(Arc<Sit>);
+/// Turns a class into the network's; no class is the unconditional.
+struct Classes {
+    sit: Arc<Sit>,
+    /// The model's own names, a class each; else they are ImageNet's.
+    lines: Option<Vec<String>>,
+}
+
+impl Classes {
+    fn index(&self, name: &str) -> Result<u32, ClassError> {
+        match &self.lines {
+            Some(lines) => {
+                labels::find(name, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            None => imagenet::class(name),
+        }
+    }
+}
 
 impl Conditioner for Classes {
     fn encode(&self, task: &Task, guidance: f32) -> Result<Conditioning, TaskError> {
@@ -103,8 +140,8 @@ impl Conditioner for Classes {
             let takes = "this model takes a class of ImageNet, by number or name, not a prompt";
             return Err(refuse(takes.into()));
         };
-        let class = imagenet::class(name).map_err(|e| refuse(e.to_string()))?;
-        let encode = |class| self.0.encode(class).map_err(|e| refuse(e.to_string()));
+        let class = self.index(name).map_err(|e| refuse(e.to_string()))?;
+        let encode = |class| self.sit.encode(class).map_err(|e| refuse(e.to_string()));
         Ok(Conditioning {
             cond: encode(Some(class))?,
             uncond: encode(None)?,

@@ -72,6 +72,15 @@ impl PixArtConfig {
         self.interpolation_scale.unwrap_or(usual)
     }
 
+    /// Positions of `count` lines or columns. However many there are, they span `sample_size /
+    /// patch_size / interpolation`, so that a larger image is a finer grid and not a wider one.
+    pub fn positions(&self, count: usize) -> Vec<f32> {
+        let base = self.sample_size / self.patch_size;
+        let stretch = (count as f64 / base as f64) as f32;
+        let position = |i: usize| i as f32 / stretch / self.interpolation();
+        (0..count).map(position).collect()
+    }
+
     /// Checks that this is a network that runs here, before its tensors are asked for.
     pub fn check(&self) -> Result<(), OpenError> {
         let refuse = |what: &str, found: &dyn std::fmt::Debug, supported: &str| {

@@ -14,7 +14,6 @@ mod block;
 mod config;
 mod network;
 mod open;
-mod positions;
 
 pub use config::PixArtConfig;
 pub use network::PixArt;

@@ -2,12 +2,12 @@
 
 use super::PixArtConfig;
 use super::block::Block;
-use super::positions::positions;
 use crate::denoiser::{Encoded, Network};
 use crate::layers::{
     Activation, LayerNorm, Linear, Loaded, Mlp, Order, Place, Source, activate, add, timestep,
 };
 use crate::models::patches::{cut, join};
+use crate::models::positions::positions;
 use crate::models::rows::{Run, runs};
 use crate::models::training_index;
 use crate::parity::Watch;
@@ -138,7 +138,8 @@ impl PixArt {
         let (b, _, h, w) = x.dims4()?;
         let (patch, d) = (self.config.patch_size, self.config.hidden());
         let (lines, columns) = (h / patch, w / patch);
-        let at = positions(&self.config, lines, columns);
+        let axis = |count| self.config.positions(count);
+        let at = positions(&axis(lines), &axis(columns), d);
         let at = self.send(&Tensor::from_vec(
             at,
             (1, lines * columns, d),

@@ -7,7 +7,7 @@ use crate::nn::isa::Isa;
 use crate::nn::norm::{Affine, layer_norm_modulated};
 use rayon::prelude::*;
 
-/// Added to variances.
+/// Added to variances, but in a DiT of diffusers before the MLPs.
 pub(super) const LAYER_NORM_EPS: f32 = 1e-6;
 /// Tokens whose MLP is computed at a time, so that its inside stays in the cache.
 const MLP_TOKENS: usize = 48;
@@ -21,6 +21,8 @@ pub(super) struct Block {
     pub narrow: PackedWeight,
     pub modulation: PackedWeight,
     pub heads: usize,
+    /// Added to variances before the MLP.
+    pub eps: f32,
 }
 
 /// What a block reads and writes for one image.
@@ -89,7 +91,7 @@ impl Block {
                     scale: m(4),
                     shift: m(3),
                 };
-                layer_norm_modulated(isa, x, LAYER_NORM_EPS, affine, h);
+                layer_norm_modulated(isa, x, self.eps, affine, h);
                 self.mlp(isa, arena, h, m(5), x);
             });
         });

@@ -1,5 +1,6 @@
 //! Sizes of a SiT or DiT and the tensors that its checkpoint holds.
 
+use super::block::LAYER_NORM_EPS;
 use crate::limits::{FEATURES_MAX, LAYERS_MAX};
 use crate::models::unsupported;
 use crate::path::{Betas, NoisePath, PathError};
@@ -21,6 +22,8 @@ pub enum TimeAxis {
     /// `t = 1000 level - 1`, an index of DDPM's diffusion or between two, and the network predicts
     /// the noise: DiT.
     TrainingIndex,
+    /// The same, with frequencies down to 1/10000 itself: DiT as diffusers runs it.
+    ClosedIndex,
 }
 
 impl TimeAxis {
@@ -28,7 +31,7 @@ impl TimeAxis {
     pub fn prediction(self) -> Prediction {
         match self {
             Self::NoiseAtOne | Self::DataAtOne => Prediction::Flow,
-            Self::TrainingIndex => Prediction::Noise,
+            Self::TrainingIndex | Self::ClosedIndex => Prediction::Noise,
         }
     }
 
@@ -36,13 +39,13 @@ impl TimeAxis {
     pub fn path(self) -> Result<NoisePath, PathError> {
         match self {
             Self::NoiseAtOne | Self::DataAtOne => Ok(NoisePath::Flow),
-            Self::TrainingIndex => NoisePath::vp(Betas::DDPM),
+            Self::TrainingIndex | Self::ClosedIndex => NoisePath::vp(Betas::DDPM),
         }
     }
 }
 
 /// Sizes of a SiT or DiT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SitConfig {
     /// Height and width of a latent.
     pub input_size: usize,
@@ -64,6 +67,14 @@ pub struct SitConfig {
     pub learn_sigma: bool,
     /// What it is told of the time.
     pub time: TimeAxis,
+    /// Added to variances before an MLP.
+    #[serde(default = "norm_eps")]
+    pub norm_eps: f32,
+}
+
+/// What the authors' networks add to every variance.
+fn norm_eps() -> f32 {
+    LAYER_NORM_EPS
 }
 
 impl SitConfig {
@@ -79,6 +90,7 @@ impl SitConfig {
         classes: 36,
         learn_sigma: false,
         time: TimeAxis::NoiseAtOne,
+        norm_eps: LAYER_NORM_EPS,
     };
     /// The lab's glyphs, small size.
     pub const GLYPHS_SMALL: Self = Self {
@@ -98,6 +110,7 @@ impl SitConfig {
         classes: 1000,
         learn_sigma: true,
         time: TimeAxis::DataAtOne,
+        norm_eps: LAYER_NORM_EPS,
     };
     /// The public SiT-L/2.
     pub const L_2: Self = Self {

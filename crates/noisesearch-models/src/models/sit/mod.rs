@@ -21,7 +21,7 @@ pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
 
 use crate::denoiser::{Encoded, Network};
 use crate::gradient::NetworkGradient;
-use crate::layers::{Order, Place, timestep};
+use crate::layers::{Order, Place, timestep, timestep_closed};
 use crate::models::training_index;
 use crate::nn::activation::silu;
 use crate::nn::buffer::{Arena, Arenas};
@@ -57,10 +57,20 @@ pub struct Sit {
 }
 
 impl Sit {
-    /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
-    /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
+    /// Builds the network with whole matrices: [`Self::load_at`] in f32.
     pub fn load<E>(
         config: SitConfig,
+        take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Self, E> {
+        Self::load_at(config, &Place::cpu(), take)
+    }
+
+    /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
+    /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
+    /// `place`, which is the CPU, tells whether matrices are halved.
+    pub fn load_at<E>(
+        config: SitConfig,
+        place: &Place,
         mut take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
     ) -> std::result::Result<Self, E> {
         let mut manifest = config.manifest().into_iter();
@@ -73,7 +83,10 @@ impl Sit {
             let inputs = shape[1..].iter().product();
             Ok((weight, bias, inputs))
         };
-        let mut packed = || linear().map(|(weight, bias, k)| pack(&weight, &bias, k));
+        let pack = |(weight, bias, k): (Vec<f32>, Vec<f32>, usize)| {
+            place.keep(PackedWeight::new(&weight, &bias, bias.len(), k))
+        };
+        let mut packed = || linear().map(pack);
         let patch = packed()?;
         let time = SiluMlp {
             first: packed()?,
@@ -88,15 +101,15 @@ impl Sit {
                     narrow: packed()?,
                     modulation: packed()?,
                     heads: config.heads,
+                    eps: config.norm_eps,
                 })
             })
             .collect::<std::result::Result<_, E>>()?;
         let last = {
             let (weight, bias, k) = linear()?;
-            patches::last_layer(&config, &weight, &bias, k)
+            place.keep(patches::last_layer(&config, &weight, &bias, k))
         };
-        let (weight, bias, k) = linear()?;
-        let last_modulation = pack(&weight, &bias, k);
+        let last_modulation = linear().map(pack)?;
         let (class_table, _) = next()?;
         let (positions, _) = next()?;
         let (isa, arenas) = (Isa::best(), Arenas::default());
@@ -127,13 +140,16 @@ impl Sit {
 
     /// What a row is given: a class in `0..classes`, or none.
     pub fn encode(&self, class: Option<u32>) -> Result<Encoded> {
-        let class = class.map_or(self.config.classes, |c| c as usize);
-        if class > self.config.classes {
+        let class = class.map(|class| class as usize);
+        if let Some(class) = class
+            && class >= self.config.classes
+        {
             candle_core::bail!(
                 "class {class} of a model with {} classes",
                 self.config.classes
             )
         }
+        let class = class.unwrap_or(self.config.classes);
         Ok(Encoded {
             tensors: vec![Tensor::new(class as f32, &Device::Cpu)?],
         })
@@ -195,6 +211,7 @@ impl Sit {
         match self.config.time {
             TimeAxis::NoiseAtOne => sinusoidal(at.get(), &mut features),
             TimeAxis::DataAtOne => sinusoidal(1.0 - at.get(), &mut features),
+            TimeAxis::ClosedIndex => features = timestep_closed(training_index(at), TIME_FEATURES),
             TimeAxis::TrainingIndex => {
                 let (t, order) = (training_index(at), Order::CosineFirst);
                 let row = timestep(&[t], TIME_FEATURES, order, &Place::cpu())?;
@@ -254,10 +271,6 @@ impl Sit {
             out.iter_mut().for_each(|x| *x = -*x);
         }
     }
-}
-
-fn pack(weight: &[f32], bias: &[f32], inputs: usize) -> PackedWeight {
-    PackedWeight::new(weight, bias, bias.len(), inputs)
 }
 
 /// adaLN shifts, scales and gates for every distinct class of a batch.

@@ -1,9 +1,13 @@
-//! A model folder like a published one, made of a golden file.
+//! A model folder like a published one, made of a golden file, and a walk through its pipeline.
 
+use candle_core::{Device, Tensor};
+use noisesearch_core::level::Level;
 use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::layers::Place;
-use noisesearch_models::parity::{Golden, checkpoint};
+use noisesearch_models::parity::{Golden, checkpoint, input};
 use noisesearch_models::pipeline::{OpenError, Options, Pipeline};
+use noisesearch_models::solver::{Route, Solver};
+use noisesearch_models::task::Task;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,6 +64,17 @@ impl Folder {
         folder
     }
 
+    /// Writes a tokenizer of the golden file's own few words, which fills up with `pad`.
+    pub fn words(&self, part: &str, golden: &Golden, pad: &str) {
+        let merges = golden.more["merges"].as_array().unwrap();
+        let merges: Vec<&str> = merges.iter().filter_map(Value::as_str).collect();
+        let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));
+        self.write(&format!("{part}/vocab.json"), &golden.more["vocabulary"]);
+        let config = json!({"pad_token": pad});
+        self.write(&format!("{part}/tokenizer_config.json"), &config);
+        fs::write(self.path.join(part).join("merges.txt"), merges).unwrap();
+    }
+
     /// Writes a component's configuration.
     pub fn configure(&self, part: &str, config: &Value) {
         let file = match part {
@@ -69,17 +84,36 @@ impl Folder {
         self.write(&format!("{part}/{file}"), config);
     }
 
-    fn write(&self, name: &str, json: &Value) {
+    /// Writes a file of the folder.
+    pub fn write(&self, name: &str, json: &Value) {
         let path = self.path.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, json.to_string()).unwrap();
     }
 
+    /// Changes the bytes of a component's weights.
+    pub fn rewrite(&self, part: &str, change: impl Fn(&mut [u8])) {
+        let path = self.path.join(part).join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Opens it for images of this width and height, on the CPU in f32.
+    pub fn open(&self, open: Open, size: [usize; 2]) -> Result<Pipeline, OpenError> {
+        self.open_at(open, size, Place::cpu())
+    }
+
     /// Opens it for images of this width and height.
-    pub fn open(&self, open: Open, [width, height]: [usize; 2]) -> Result<Pipeline, OpenError> {
+    pub fn open_at(
+        &self,
+        open: Open,
+        [width, height]: [usize; 2],
+        place: Place,
+    ) -> Result<Pipeline, OpenError> {
         let checkpoint = Arc::new(Checkpoint::open(&self.path).unwrap());
         let options = Options {
-            place: Place::cpu(),
+            place,
             width,
             height,
         };
@@ -91,4 +125,39 @@ impl Folder {
         let opened = self.open(open, size);
         opened.err().expect("a refusal").to_string()
     }
+}
+
+/// What a run does.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub solver: Solver,
+    pub steps: u16,
+    pub guidance: f32,
+}
+
+/// The latents at the end of a run from the golden noise.
+pub fn sample(pipeline: &Pipeline, task: &Task, run: Run) -> Tensor {
+    let conditioning = pipeline.conditioner.encode(task, run.guidance).unwrap();
+    let shape = pipeline.denoiser.shape();
+    let start = input("latents", &[1, shape.channels, shape.height, shape.width]).unwrap();
+    let mut x = start.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let levels = pipeline
+        .schedule
+        .levels(Level::NOISE, Level::CLEAN, run.steps);
+    let route = Route {
+        path: &pipeline.path,
+        levels: &levels,
+    };
+    let mut predict = |x: &[f32], at| {
+        let x = Tensor::new(x, &Device::Cpu)?.reshape(start.shape())?;
+        let x0 = pipeline.denoiser.denoise(&x, at, &conditioning)?;
+        x0.flatten_all()?.to_vec1::<f32>()
+    };
+    run.solver.solve(route, &mut x, &mut predict).unwrap();
+    Tensor::from_vec(x, start.shape(), &Device::Cpu).unwrap()
+}
+
+/// The prompt of a golden file.
+pub fn prompt(golden: &Golden) -> Task {
+    Task::Prompt(golden.more["prompt"].as_str().unwrap().into())
 }

@@ -1,0 +1,135 @@
+//! Runs of models on the disk that are more than a search from beginning to end: fewer steps for
+//! candidates, stopped and resumed, from a file in its authors' layout.
+
+use crate::common::{Ended, Scratch, ended, png_pixels};
+use crate::folders;
+use noisesearch_models::parity::checkpoint;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::process::Child;
+use std::time::Duration;
+
+/// Where the published FLUX.1 [dev] would lie.
+const FLUX: &str = "hub/models--black-forest-labs--FLUX.1-dev/snapshots/abc";
+
+fn generate<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed = [
+        "generate",
+        "a photo of two small dogs",
+        "--model",
+        model,
+        "--verifier=clipscore",
+        "--weights=clipscore=./clipscore",
+        "--search=random",
+        "--width=48",
+        "--height=32",
+        "--seed=7",
+        "--json",
+    ];
+    [&fixed[..], more].concat()
+}
+
+/// A directory with a tiny CLIPScore.
+fn scratch(name: &str) -> Scratch {
+    let scratch = Scratch::new(&format!("disk-run-{name}"));
+    folders::verifier(&scratch.path("clipscore"), "clip");
+    scratch
+}
+
+/// The identity, the scores and the pixels of the best picture.
+fn best(scratch: &Scratch, summary: &Value) -> (Value, Value, Vec<u8>) {
+    let best = &summary["best"];
+    let pixels = png_pixels(&scratch.read(best["image"].as_str().unwrap()));
+    (best["id"].clone(), best["scores"].clone(), pixels)
+}
+
+#[track_caller]
+fn summary(ended: Ended) -> Value {
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.json()
+}
+
+/// Candidates in one step, the answer in three: the answer is made anew, from the recipe of the
+/// best candidate.
+#[test]
+fn candidates_take_fewer_steps_than_the_answer() {
+    let scratch = scratch("steps");
+    folders::stable_diffusion_xl(&scratch.path("tiny"));
+    let more = ["--budget=4evals", "--steps=3", "--search-steps=1"];
+    let few = summary(scratch.run(&generate("./tiny", &more)));
+    assert_eq!(few["billed"]["search_nfe"], 4, "{few}");
+    assert_eq!(few["billed"]["final_nfe"], 3, "{few}");
+    // Each evaluation is guided; the picture without search is an answer too.
+    assert!(
+        few["billed"]["passes"].as_u64().unwrap() >= 2 * (4 + 3),
+        "{few}"
+    );
+    let run = few["run"].as_str().unwrap();
+    let verified = scratch.done(&["verify", run, "--all"]);
+    assert!(verified.out.ends_with("\nall the same\n"), "{verified:?}");
+    // In one step there and back, the best candidate itself is another picture.
+    let more = ["--budget=4evals", "--steps=1"];
+    let one = summary(scratch.run(&generate("./tiny", &more)));
+    assert_ne!(best(&scratch, &one).2, best(&scratch, &few).2);
+}
+
+/// Sends a signal as soon as some candidates are in the journal.
+fn stop(scratch: &Scratch, child: Child, signal: Signal) -> Ended {
+    let journal = loop {
+        if let Some(run) = scratch.runs("stopped").pop() {
+            break run.join("journal.jsonl");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let lines = || {
+        scratch
+            .read(&journal)
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count()
+    };
+    while lines() < 4 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = Pid::from_child(&child);
+    kill_process(pid, signal).unwrap();
+    ended(child)
+}
+
+#[test]
+fn a_stopped_run_of_a_disk_model_goes_on_to_the_same_end() {
+    let scratch = scratch("stopped");
+    folders::flux(&scratch.path("tiny"), "dev");
+    let more = ["--budget=10evals", "--steps=2", "--out"];
+    let args = |out| generate("./tiny", &[&more[..], &[out]].concat());
+    let whole = summary(scratch.run(&args("whole")));
+    for (signal, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
+        let stopped = stop(&scratch, scratch.start(&args("stopped")), signal);
+        assert_eq!(stopped.code, code, "{stopped:?}");
+        let run = scratch.runs("stopped").pop().unwrap();
+        let resumed = summary(scratch.run(&["resume", run.to_str().unwrap(), "--json"]));
+        assert_eq!(best(&scratch, &resumed), best(&scratch, &whole));
+        assert_eq!(resumed["billed"], whole["billed"]);
+        std::fs::remove_dir_all(scratch.path("stopped")).unwrap();
+    }
+}
+
+/// `flux1-dev.safetensors` is known by its names; configurations, tokenizers and the other parts
+/// are those of the published model.
+#[test]
+fn a_flux_file_of_its_authors_is_a_model() {
+    let scratch = scratch("file");
+    folders::flux(&scratch.path(FLUX), "dev");
+    let file = folders::golden("single-flux-pipeline");
+    scratch.write("flux1-dev.safetensors", checkpoint(&file.tensors));
+    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let run = |model, more: &[&str]| {
+        let budget = ["--budget=3evals", "--steps=2"];
+        let args = generate(model, &[&budget[..], more].concat());
+        best(&scratch, &summary(scratch.run_with(&args, &cache)))
+    };
+    let single = run("./flux1-dev.safetensors", &[]);
+    let replaced = run("flux.1-dev", &["--transformer=flux1-dev.safetensors"]);
+    assert_eq!(single, replaced);
+    assert_ne!(single.2, run("flux.1-dev", &[]).2);
+}
