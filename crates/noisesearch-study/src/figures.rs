@@ -185,8 +185,9 @@ impl Sketch<'_> {
         Ok(Heat {
             title: self.figure.title.clone(),
             note: format!(
-                "Relative gain of each arm's last point over no search, paired over {} answers; \
-                 below, the 95 % interval. Blue is better, orange is worse.",
+                "Gain of each arm's last point over no search, relative or of shares in percentage \
+                 points, paired over {} answers; below, the 95 % interval. Blue is better, \
+                 orange is worse.",
                 self.answers.n()
             ),
             corner: "optimised".into(),
@@ -195,18 +196,22 @@ impl Sketch<'_> {
         })
     }
 
-    /// The relative gain of an arm over no search, in percent.
+    /// The gain of an arm over no search: relative in percent, of shares in percentage points.
     fn gain(&self, arm: usize, measure: &Measure) -> Result<Cell, FigureError> {
         let places = [self.base(), self.answers.last(arm)];
-        let relative = |values: &[f64]| 100.0 * (values[1] - values[0]) / values[0].abs();
-        let found = self.answers.estimate(&places, (measure, None), &relative)?;
+        let share = matches!(measure, Measure::Pass(_));
+        let gain = |values: &[f64]| {
+            let whole = if share { 1.0 } else { values[0].abs() };
+            100.0 * (values[1] - values[0]) / whole
+        };
+        let found = self.answers.estimate(&places, (measure, None), &gain)?;
         let found = found.filter(|gain| gain.value.is_finite());
         let sign = if measure.falls() { -1.0 } else { 1.0 };
         Ok(Cell {
             gain: found.map_or(0.0, |gain| sign * gain.value),
             value: found,
             signed: true,
-            unit: " %",
+            unit: if share { " points" } else { " %" },
             published: self.published_in(self.name(arm), "", measure),
         })
     }

@@ -2,8 +2,8 @@
 //! paired differences, intervals and figures.
 //!
 //! ```text
-//! study.toml -> StudyFile -> cells (arm, point, task, seed) -> Row each -> estimates -> claims,
-//! figures
+//! study.toml -> StudyFile -> cells (arm, point, task, seed) -> Row each
+//!           -> estimates -> claims, figures
 //! ```
 
 pub mod answers;

@@ -37,7 +37,8 @@ pub fn whole(title: &str, body: &str) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta \
          http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
          style-src 'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>{STYLE}{PAGE_STYLE}</style></head><body>{body}</body></html>\n"
+         <title>{title}</title><style>{STYLE}{PAGE_STYLE}</style></head><body>{body}</body>\
+         </html>\n"
     )
 }
 

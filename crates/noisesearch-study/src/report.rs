@@ -4,7 +4,7 @@ use crate::answers::{Answers, AnswersError, places};
 use crate::check::{CheckError, Place};
 use crate::claims::{self, ClaimError, Finding, Verdict};
 use crate::curse::corrected;
-use crate::figures::{self, FigureError, axis_title, scaled};
+use crate::figures::{self, FigureError, scaled};
 use crate::file::{CostAxis, Figure, FigureKind, StudyFile};
 use crate::measure::Measure;
 use crate::overlay::{self, OverlayError};
@@ -258,10 +258,10 @@ impl Body<'_> {
             "reliability",
         ];
         Ok(format!(
-            "<h2>The winner's curse</h2><p>A selected score was chosen for being high. Corrected is \
-             what is left of it when the part that the best-agreeing verifier that was not optimised \
-             does not confirm is taken away: candidates + reliability x (selected - candidates).\
-             </p>{}",
+            "<h2>The winner's curse</h2><p>A selected score was chosen for being high. Corrected \
+             is what is left of it when the part is taken away that the best-agreeing verifier \
+             that was not optimised does not confirm: candidates + reliability x (selected - \
+             candidates).</p>{}",
             page::card(&page::table(&head.map(str::to_owned), &rows))
         ))
     }
@@ -343,13 +343,13 @@ impl Body<'_> {
             arms.clone().map(of).sum::<f64>() * self.answers.n() as f64
         };
         format!(
-            "<h2>Methods</h2><p>{n} pairs of task and seed ({tasks} tasks), answered by every arm at \
-             every point; {out} left out because some point has no answer. Intervals are 95 %: \
-             bias-corrected and accelerated bootstrap over the pairs with {resamples} resamples, and \
-             for {sets} a jackknife over {groups} groups of pairs. Both are paired: all arms share \
-             the draws and the groups. A claim holds when its whole interval is above zero and does \
-             not when it is at or below. Costs are what was billed; at their last points all arms \
-             together were billed {nfe} {axis} ({passes} passes) and took {seconds} s of \
+            "<h2>Methods</h2><p>{n} pairs of task and seed ({tasks} tasks), answered by every arm \
+             at every point; {out} left out because some point has no answer. Intervals are 95 %: \
+             bias-corrected and accelerated bootstrap over the pairs with {resamples} resamples, \
+             and for {sets} a jackknife over {groups} groups of pairs. Both are paired: all arms \
+             share the draws and the groups. A claim holds when its whole interval is above zero \
+             and does not when it is at or below. Costs are what was billed; at their last points \
+             all arms together were billed {nfe} NFE ({passes} passes) and took {seconds} s of \
              evaluations, candidates that arms share counted for each.</p>",
             n = self.answers.n(),
             tasks = self.answers.tasks(),
@@ -358,7 +358,6 @@ impl Body<'_> {
             groups = stats::GROUPS,
             sets = "FID, Inception score, precision and recall",
             nfe = short(sum(CostAxis::TotalNfe)),
-            axis = axis_title(CostAxis::TotalNfe),
             passes = short(sum(CostAxis::Passes)),
             seconds = short(sum(CostAxis::Seconds)),
         )

@@ -208,8 +208,14 @@ impl Frame<'_> {
             }
         }
         for curve in curves {
-            for &(cost, value) in &curve.published {
-                canvas.mark((x.at(cost), y.at(value)), curve.series, true);
+            let published = curve.published.iter();
+            let published = published.map(|&(cost, value)| (x.at(cost), y.at(value)));
+            let published: Vec<At> = published.collect();
+            if published.len() > 1 {
+                canvas.polyline(&published, colour(curve.series), (1.0, 0.5));
+            }
+            for at in published {
+                canvas.mark(at, curve.series, true);
             }
         }
     }

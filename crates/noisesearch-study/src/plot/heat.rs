@@ -177,6 +177,6 @@ pub fn interval(of: &Estimate) -> String {
             fixed(of.high, decimals)
         ),
         None if half == 0.0 => format!("{} to {}", number(of.low), number(of.high)),
-        None => format!("n = {}: too few", of.n),
+        None => format!("too few to tell (n = {})", of.n),
     }
 }
