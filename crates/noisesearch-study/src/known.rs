@@ -287,7 +287,7 @@ mod tests {
             store.add(context, vec![known(root, 1.0)]).unwrap();
             notice
         };
-        (add(1), add(2));
+        drop([add(1), add(2)]);
         let file = path.join(KNOWN);
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();

@@ -271,11 +271,14 @@ fn refused(error: SpecError) -> StudyError {
     StudyError::Engine(error.into())
 }
 
+/// A model's place, the bits of the guidance, and the solver.
+type Key = (usize, u32, &'static str);
+
 /// The settings of a study, those of one model, guidance and solver together, and models in the
 /// order of arms, so that each is opened once.
 fn turns(plan: &Plan) -> Vec<Vec<usize>> {
     let mut models: Vec<Spec> = Vec::new();
-    let mut turns: Vec<((usize, u32, &str), Vec<usize>)> = Vec::new();
+    let mut turns: Vec<(Key, Vec<usize>)> = Vec::new();
     for (place, setting) in plan.settings.iter().enumerate() {
         let identity = identity(&setting.spec);
         let model = models.iter().position(|known| *known == identity);

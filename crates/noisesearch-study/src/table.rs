@@ -67,6 +67,9 @@ fn columns(rows: &[Row]) -> Vec<(String, Column)> {
     columns
 }
 
+/// A number of a pool.
+type OfPool = fn(&Pool) -> f64;
+
 /// The columns of verifiers.
 fn judged(rows: &[Row]) -> Vec<(String, Column)> {
     let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.scores.keys()).collect();
@@ -81,7 +84,7 @@ fn judged(rows: &[Row]) -> Vec<(String, Column)> {
         if pass.iter().any(Option::is_some) {
             columns.push((format!("pass:{name}"), Column::Bool(pass)));
         }
-        let of: [(&str, fn(&Pool) -> f64); 3] = [
+        let of: [(&str, OfPool); 3] = [
             ("mean", |pool| pool.mean),
             ("deviation", |pool| pool.deviation),
             ("correlation", |pool| pool.correlation),
