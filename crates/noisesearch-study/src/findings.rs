@@ -56,9 +56,9 @@ pub fn write(studies: &[Study], path: &Path) -> Result<(), ReportError> {
 const HEAD: &str = "# Findings
 
 Made by `noisesearch study`; how to read it is in `docs/studies.md`. A claim *holds* when the whole
-95 % interval of its paired contrast is above zero, *does not hold* when it is at or below zero, and *cannot be
-told* otherwise. A finding holds when all of its claims do. That one does not hold is as good a
-result as that one does.
+95 % interval of its paired contrast is above zero, *does not hold* when it is at or below zero, and
+*cannot be told* otherwise. A finding holds when all of its claims do. That one does not hold is as
+good a result as that one does.
 ";
 
 fn section(study: &Study, answers: &Answers, findings: &[Finding]) -> String {

@@ -20,7 +20,8 @@ const RANDOM: &str = "[[arm]]\nname = \"random\"\n\
                       { budget = \"4evals\" }]\n";
 const OTHERS: &str = "[[arm]]\nname = \"rank\"\npoints = [{ budget = \"4evals\", \
      verifiers = [\"classifier\", \"self\"] }]\n\
-     [[arm]]\nname = \"zero-order\"\nspec = { search = { method = \"zero-order\", neighbours = 2 } }\n\
+     [[arm]]\nname = \"zero-order\"\n\
+     spec = { search = { method = \"zero-order\", neighbours = 2 } }\n\
      points = [{ budget = \"3evals\" }, { budget = \"5evals\" }]\n\
      [[arm]]\nname = \"paths\"\nspec = { steps = 8, search = { method = \"paths\", noises = 2, \
      leg-steps = 1 } }\npoints = [{ budget = \"120nfe\" }]\n\
