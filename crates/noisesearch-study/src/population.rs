@@ -60,3 +60,30 @@ impl Population {
         PrecisionRecall::of(&real, answers, K)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noisesearch_verifiers::glyphs;
+    use noisesearch_verifiers::glyphs::judge::Judge;
+    use noisesearch_verifiers::glyphs::oracle::Oracle;
+
+    /// Real pictures are their own answers; one picture again and again is precise, has no recall
+    /// and one class.
+    #[test]
+    fn real_pictures_score_well_and_one_picture_does_not() {
+        let reference = glyphs::reference().unwrap();
+        let oracle = Oracle::new(Judge::oracle().unwrap());
+        let population = Population::new(reference.clone(), Box::new(oracle)).unwrap();
+        let rows: Vec<&[f32]> = reference.rows().collect();
+        let real: Vec<&[f32]> = rows.iter().step_by(7).copied().collect();
+        let same = vec![rows[0]; real.len()];
+        let of = |which, set: &[&[f32]]| population.measure(which, set).unwrap();
+        assert!(10.0 * of(SetMeasure::Fid, &real) < of(SetMeasure::Fid, &same));
+        let score = [&real, &same].map(|set| of(SetMeasure::Is, set));
+        // The whole reference has 23 to 25: the oracle is seldom sure.
+        assert!(score[0] > 22.0 && score[1] < 1.01, "{score:?}");
+        let recall = [&real, &same].map(|set| of(SetMeasure::Recall, set));
+        assert!(recall[0] > 0.9 && recall[1] < 0.1, "{recall:?}");
+    }
+}
