@@ -77,33 +77,6 @@ impl Drop for Folder {
 }
 
 #[test]
-fn f64_is_read_where_it_is_asked_for() {
-    let third = 1.0f64 / 3.0;
-    let data = [third.to_le_bytes(), f64::MIN_POSITIVE.to_le_bytes()].concat();
-    let wide = file(&one("F64", "[2]", 0, 16), &data);
-    let mut weights = open(wide.clone()).unwrap();
-    assert_eq!(
-        weights.take_f64("w", &[2]).unwrap(),
-        [third, f64::MIN_POSITIVE]
-    );
-    weights.finish().unwrap();
-    let narrow = open(wide).unwrap().take_vec("w", &[2]).unwrap_err();
-    assert!(matches!(narrow.fault, Fault::Dtype { dtype: "F64", .. }));
-    let widened = open(pair([0.1, 2.0])).unwrap().take_f64("w", &[2]);
-    assert_eq!(widened.unwrap(), [f64::from(0.1f32), 2.0]);
-    let infinite = [1.0f64, f64::INFINITY].map(f64::to_le_bytes).concat();
-    let infinite = open(file(&one("F64", "[2]", 0, 16), &infinite))
-        .unwrap()
-        .take_f64("w", &[2]);
-    assert!(matches!(
-        infinite.unwrap_err().fault,
-        Fault::NonFinite { element: 1, .. }
-    ));
-    let missing = open(pair([0.0; 2])).unwrap().take_f64("x", &[1]).unwrap();
-    assert!(missing[0].is_nan());
-}
-
-#[test]
 fn what_the_reference_writes_is_read_and_widened() {
     let values = [0.0_f32, -1.5, 3.25e-3, 640.0, 6.1e-5, -0.25];
     let halves: Vec<u8> = values
