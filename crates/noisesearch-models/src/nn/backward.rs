@@ -74,8 +74,8 @@ fn gelu_slope(x: f32) -> f32 {
     (x * (s * (1.0 - s))).mul_add(rise, s)
 }
 
-/// Of self-attention on `qkv: [tokens, 3 * heads * dim]` ([`Attention::packed`]): a cotangent
-/// `[tokens, heads * dim]` to one of `qkv`.
+/// Of self-attention on `qkv: [tokens, 3 * heads * dim]` (`nn::attention::Attention::packed`): a
+/// cotangent `[tokens, heads * dim]` to one of `qkv`.
 ///
 /// ```text
 /// dV = P^T dO,  dS = P (dP - sum(P dP)) scale,  dP = dO V^T,  dQ = dS K,  dK = dS^T Q
