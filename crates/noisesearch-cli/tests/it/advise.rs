@@ -2,7 +2,7 @@
 
 use crate::common::{Scratch, cheap};
 
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 10] = [
     "--class",
     "Q",
     "--class",
@@ -13,14 +13,16 @@ const SMALL: [&str; 12] = [
     "euler",
     "--steps",
     "8",
-    "--noises",
-    "6",
 ];
 
 #[test]
 fn a_measurement_is_made_once_and_kept() {
     let scratch = Scratch::new("advise");
-    let args = [&["advise", "--json", "--budget", "200nfe"], &SMALL[..]].concat();
+    let args = [
+        &["advise", "--json", "--budget", "200nfe", "--noises", "6"],
+        &SMALL[..],
+    ]
+    .concat();
     let first = scratch.done(&args).json();
     assert_eq!(first["tasks"].as_array().unwrap().len(), 2);
     let advice = &first["advice"][0];
@@ -32,7 +34,7 @@ fn a_measurement_is_made_once_and_kept() {
     let again = scratch.done(&args).json();
     assert_eq!((again, scratch.read(path)), (first, written));
     // For a person, and with another budget, from the same file.
-    let said = scratch.done(&[&["advise", "--budget", "25evals"], &SMALL[..]].concat());
+    let said = scratch.done(&[&args[..1], &args[4..], &["--budget", "25evals"]].concat());
     assert!(said.out.contains("kept before"), "{}", said.out);
     assert!(said.out.contains("for 200 NFE: --search "), "{}", said.out);
 }
