@@ -69,9 +69,12 @@ pub fn ticks(low: f64, high: f64) -> Vec<f64> {
 }
 
 fn step(low: f64, high: f64) -> f64 {
-    let span = (high - low)
-        .max(1e-9 * low.abs().max(high.abs()))
-        .max(1e-12);
+    let size = low.abs().max(high.abs());
+    let span = match high - low > 1e-9 * size {
+        true => high - low,
+        // Nothing to tell apart: ticks that are easily read.
+        false => (0.4 * size).max(1e-12),
+    };
     let raw = span / 4.0;
     let power = 10f64.powf(raw.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0]
@@ -171,6 +174,13 @@ mod tests {
                 "{ticks:?}"
             );
         }
+    }
+
+    #[test]
+    fn equal_values_get_an_axis_that_can_be_read() {
+        let axis = ticks(1.0, 1.0);
+        let labels: Vec<String> = axis.iter().map(|&tick| label(tick, &axis)).collect();
+        assert_eq!(labels, ["1.0", "1.1"]);
     }
 
     #[test]
