@@ -12,6 +12,7 @@ pub mod first_order;
 pub mod halving;
 pub mod paths;
 pub mod random;
+mod rounds;
 mod spec;
 mod terms;
 pub mod zero_order;

@@ -10,21 +10,17 @@
 //!
 //! At equal cost it looks at more noises than best-of-n and spends most where the prediction
 //! already looks good; how far a prediction can be trusted is the rank correlation that `advise`
-//! measures.
-//! Failed candidates never survive; when all of a round failed, the search is exhausted. Only
-//! finished samples compete for the answer and are held against a target. There is no baseline: no
-//! candidate is a plain solve.
+//! measures. What happens to failed candidates, and that there is no baseline, is said in
+//! `rounds.rs`.
 
-use super::desk::{Cost, Desk};
+use super::desk::Cost;
+use super::rounds::{self, Rounds, leg_nfe};
 use super::terms::{at_least_one, require};
-use super::{Search, SearchError, StopReason, Terms};
+use super::{Search, SearchError, Terms};
 use crate::budget::Budget;
-use crate::job::{Job, JobId, Outcome, Scores, View};
-use crate::ledger::PREVIEW_NFE;
 use crate::level::Level;
 use crate::limits::{LEVEL_EPSILON, MOVES_MAX};
 use crate::noise::candidate_root;
-use crate::objective::Entry;
 use crate::recipe::{Move, Recipe};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +67,7 @@ struct Leg {
 
 /// A spec with every choice made and checked.
 struct Plan {
+    seed: u64,
     starts: u32,
     factor: u32,
     legs: Vec<Leg>,
@@ -81,6 +78,7 @@ impl Plan {
         terms.check()?;
         require("factor", spec.factor, spec.factor >= 2, "at least 2")?;
         let mut plan = Self {
+            seed: terms.seed,
             starts: 1,
             factor: spec.factor,
             legs: legs(spec, terms.search_steps)?,
@@ -124,20 +122,12 @@ impl Plan {
         let mut cost = Cost { nfe: 0, evals: 0 };
         for (round, leg) in self.legs.iter().enumerate() {
             let alive = self.alive(starts, round);
-            let nfe = alive.saturating_mul(leg_nfe(terms, leg));
+            let nfe = alive.saturating_mul(leg_nfe(terms, leg.steps, leg.to));
             cost.nfe = cost.nfe.saturating_add(nfe);
             cost.evals = cost.evals.saturating_add(alive);
         }
         cost
     }
-}
-
-fn leg_nfe(terms: &Terms, leg: &Leg) -> u64 {
-    let preview = match leg.to == Level::CLEAN {
-        true => 0,
-        false => PREVIEW_NFE,
-    };
-    terms.nfe.nfe(leg.steps, leg.to).saturating_add(preview)
 }
 
 /// The legs between the rungs. A rung is moved to the nearest of `steps` even steps, so that a
@@ -174,139 +164,50 @@ fn legs(spec: &Spec, steps: u16) -> Result<Vec<Leg>, SearchError> {
     Ok(legs)
 }
 
-/// Successive halving.
-pub struct Halving {
-    desk: Desk,
-    plan: Plan,
-    /// Present leg, counted from 0; the number of legs when all are done.
-    round: usize,
-    /// Who solves this leg; noises in the first.
-    survivors: Vec<Recipe>,
-    /// Jobs asked in this round.
-    asked: usize,
-    /// The jobs of this round that were told, and their scores unless they failed.
-    told: Vec<(JobId, Option<Scores>)>,
-    /// Why the search is over after the last round.
-    ending: StopReason,
-}
-
-impl Halving {
-    /// Fails when a setting is out of range or the budget does not pay for all rounds.
-    pub fn new(terms: &Terms, spec: &Spec) -> Result<Self, SearchError> {
-        let plan = Plan::new(terms, spec)?;
-        let desk = Desk::open(terms, plan.cost(terms, plan.starts), 0)?;
-        let ending = match spec.starts {
-            Some(_) => StopReason::Exhausted,
-            None => StopReason::Budget, // it chose n
-        };
-        Ok(Self {
-            desk,
-            plan,
-            round: 0,
-            survivors: Vec::new(),
-            asked: 0,
-            told: Vec::new(),
-            ending,
-        })
+impl rounds::Plan for Plan {
+    fn rounds(&self) -> usize {
+        self.legs.len()
     }
 
-    /// Jobs in this round.
-    fn round_size(&self) -> usize {
-        match self.round {
-            0 => self.plan.starts as usize,
-            _ => self.survivors.len(),
+    /// The noises of the first round are not kept: there may be very many.
+    fn size(&self, round: usize, survivors: &[Recipe]) -> usize {
+        match round {
+            0 => self.starts as usize,
+            _ => survivors.len(),
         }
     }
 
-    /// Candidate `place` of this round.
-    fn recipe(&self, place: usize, leg: Leg) -> Recipe {
+    fn recipe(&self, round: usize, place: usize, survivors: &[Recipe]) -> Recipe {
         let noise = || Recipe {
-            root: candidate_root(self.desk.terms.seed, place as u64),
+            root: candidate_root(self.seed, place as u64),
             moves: Vec::new(),
         };
-        let mut recipe = self.survivors.get(place).cloned().unwrap_or_else(noise);
-        recipe.moves.push(Move::Denoise {
-            to: leg.to,
-            steps: leg.steps,
-        });
+        let mut recipe = survivors.get(place).cloned().unwrap_or_else(noise);
+        let Leg { to, steps } = self.legs[round];
+        recipe.moves.push(Move::Denoise { to, steps });
         recipe
     }
 
-    fn next_job(&mut self) -> Option<Job> {
-        if self.asked >= self.round_size() {
-            return None;
-        }
-        let leg = *self.plan.legs.get(self.round)?;
-        let view = match leg.to == Level::CLEAN {
-            true => View::Final,
-            false => View::Preview,
-        };
-        let nfe = leg_nfe(&self.desk.terms, &leg);
-        let job = self.desk.issue(self.recipe(self.asked, leg), view, nfe)?;
-        self.asked += 1;
-        Some(job)
+    fn nfe(&self, terms: &Terms, round: usize, _place: usize) -> u64 {
+        let Leg { to, steps } = self.legs[round];
+        leg_nfe(terms, steps, to)
     }
 
-    /// The best of this round go on, in the order of their noises.
-    fn end_round(&mut self, leg: Leg) {
-        let set: Vec<Entry> = self
-            .told
-            .iter()
-            .map(|(job, scores)| Entry {
-                job: *job,
-                scores: scores.as_ref(),
-            })
-            .collect();
-        let keep = self.plan.alive(self.plan.starts, self.round + 1) as usize;
-        let order = self.desk.terms.objective.order(&set).into_iter();
-        let healthy = order.filter(|&place| set[place].scores.is_some());
-        let mut best: Vec<usize> = healthy.take(keep).collect();
-        best.sort_unstable();
-        let on = best.iter().map(|&place| self.recipe(place, leg));
-        self.survivors = on.collect();
-        self.told.clear();
-        self.asked = 0;
-        self.round += 1;
-        if self.round == self.plan.legs.len() {
-            self.desk.close(self.ending);
-        } else if self.survivors.is_empty() {
-            self.desk.close(StopReason::Exhausted);
-        }
+    fn keep(&self, round: usize) -> usize {
+        self.alive(self.starts, round + 1) as usize
     }
 }
 
-impl Search for Halving {
-    fn ask(&mut self, room: usize) -> Vec<Job> {
-        (0..room).map_while(|_| self.next_job()).collect()
-    }
-
-    fn tell(&mut self, job: JobId, outcome: &Outcome) {
-        let Some(told) = self.desk.receive(job, outcome) else {
-            return;
-        };
-        let leg = self.plan.legs[self.round];
-        if leg.to == Level::CLEAN {
-            self.desk.enter(told);
-        }
-        self.told.push((job, told.scores.cloned()));
-        if self.told.len() == self.round_size() {
-            self.end_round(leg);
-        }
-    }
-
-    fn stop(&self) -> Option<StopReason> {
-        self.desk.over()
-    }
-
-    fn cancel(&mut self) {
-        self.desk.close(StopReason::Cancelled);
-    }
-
-    fn finalists(&self, keep: usize) -> Vec<JobId> {
-        self.desk.finalists(keep)
-    }
-
-    fn baseline(&self) -> Option<JobId> {
-        None
-    }
+/// A fresh search. Fails when a setting is out of range or the budget does not pay for all rounds.
+pub fn search(terms: &Terms, spec: &Spec) -> Result<Box<dyn Search>, SearchError> {
+    let plan = Plan::new(terms, spec)?;
+    let cost = plan.cost(terms, plan.starts);
+    let planned = spec.starts.is_none();
+    Ok(Box::new(Rounds::new(
+        terms,
+        plan,
+        cost,
+        Vec::new(),
+        planned,
+    )?))
 }

@@ -10,20 +10,17 @@
 //! ```
 //!
 //! The first job of a path pays its first leg. Renoisings are drawn anew for every slot, so two
-//! survivors of one parent get different noises. Failed candidates never survive; when all of a
-//! round failed, the search is exhausted. Only finished samples (the last round) compete for the
-//! answer and are held against a target. There is no baseline: no candidate is a plain solve.
+//! survivors of one parent get different noises. What happens to failed candidates, and that there
+//! is no baseline, is said in `rounds.rs`.
 
-use super::desk::{Cost, Desk};
+use super::desk::Cost;
+use super::rounds::{self, Rounds, leg_nfe};
 use super::terms::{at_least_one, require};
-use super::{Search, SearchError, StopReason, Terms};
+use super::{Search, SearchError, Terms};
 use crate::budget::Budget;
-use crate::job::{Job, JobId, Outcome, Scores, View};
-use crate::ledger::PREVIEW_NFE;
 use crate::level::Level;
 use crate::limits::{LEVEL_EPSILON, MOVES_MAX};
 use crate::noise::candidate_root;
-use crate::objective::Entry;
 use crate::recipe::{Move, Recipe};
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +136,10 @@ impl Plan {
 
     /// What a whole search with M = `noises` is billed.
     fn cost(&self, terms: &Terms, noises: u32) -> Cost {
-        let legs = self.legs.iter().map(|leg| self.leg_nfe(terms, leg));
+        let legs = self
+            .legs
+            .iter()
+            .map(|leg| leg_nfe(terms, self.leg_steps, leg.down));
         let renoising = legs.fold(0, u64::saturating_add);
         let path = self
             .first_nfe(terms)
@@ -154,19 +154,6 @@ impl Plan {
 
     fn first_nfe(&self, terms: &Terms) -> u64 {
         terms.nfe.nfe(self.first_steps, self.start)
-    }
-
-    /// One renoising of one path in the round of `leg`.
-    fn leg_nfe(&self, terms: &Terms, leg: &Leg) -> u64 {
-        let preview = if leg.down == Level::CLEAN {
-            0
-        } else {
-            PREVIEW_NFE
-        };
-        terms
-            .nfe
-            .nfe(self.leg_steps, leg.down)
-            .saturating_add(preview)
     }
 }
 
@@ -222,151 +209,59 @@ fn level(value: f64) -> Result<Level, SearchError> {
     })
 }
 
-/// Search over paths.
-pub struct Paths {
-    desk: Desk,
-    plan: Plan,
-    /// Present round, counted from 0; the number of legs when all are done.
-    round: usize,
-    /// Where this round's renoisings start.
-    survivors: Vec<Recipe>,
-    /// Jobs asked in this round.
-    asked: usize,
-    /// The jobs of this round that were told, and their scores unless they failed.
-    told: Vec<(JobId, Option<Scores>)>,
-    /// Why the search is over after the last round.
-    ending: StopReason,
-}
-
-impl Paths {
-    /// Fails when a setting is out of range or the budget does not pay for all rounds.
-    pub fn new(terms: &Terms, spec: &Spec) -> Result<Self, SearchError> {
-        let plan = Plan::new(terms, spec)?;
-        let desk = Desk::open(terms, plan.cost(terms, plan.noises), 0)?;
-        let first = Move::Denoise {
-            to: plan.start,
-            steps: plan.first_steps,
-        };
-        let start = |slot: u32| Recipe {
-            root: candidate_root(terms.seed, slot.into()),
-            moves: vec![first],
-        };
-        let survivors = (0..plan.paths).map(start).collect();
-        let ending = match spec.noises {
-            Some(_) => StopReason::Exhausted,
-            None => StopReason::Budget, // it chose M
-        };
-        Ok(Self {
-            desk,
-            plan,
-            round: 0,
-            survivors,
-            asked: 0,
-            told: Vec::new(),
-            ending,
-        })
+impl rounds::Plan for Plan {
+    fn rounds(&self) -> usize {
+        self.legs.len()
     }
 
-    /// Jobs in this round: every survivor renoised M times.
-    fn round_size(&self) -> usize {
-        self.survivors.len() * self.plan.noises as usize
+    /// Every survivor is renoised M times.
+    fn size(&self, _round: usize, survivors: &[Recipe]) -> usize {
+        survivors.len() * self.noises as usize
     }
 
-    /// Candidate `place` of this round; slot by slot, so that a path's cost comes first.
-    fn recipe(&self, place: usize, leg: Leg) -> Recipe {
-        let mut recipe = self.survivors[place / self.plan.noises as usize].clone();
+    /// Slot by slot, so that a path's cost comes first.
+    fn recipe(&self, round: usize, place: usize, survivors: &[Recipe]) -> Recipe {
+        let Leg { up, down } = self.legs[round];
+        let mut recipe = survivors[place / self.noises as usize].clone();
         recipe.moves.push(Move::Renoise {
             draw: place as u32,
-            to: leg.up,
+            to: up,
         });
         recipe.moves.push(Move::Denoise {
-            to: leg.down,
-            steps: self.plan.leg_steps,
+            to: down,
+            steps: self.leg_steps,
         });
         recipe
     }
 
-    fn next_job(&mut self) -> Option<Job> {
-        let place = self.asked;
-        if place >= self.round_size() {
-            return None;
-        }
-        let leg = *self.plan.legs.get(self.round)?;
-        let view = if leg.down == Level::CLEAN {
-            View::Final
-        } else {
-            View::Preview
+    fn nfe(&self, terms: &Terms, round: usize, place: usize) -> u64 {
+        let opens_path = round == 0 && place.is_multiple_of(self.noises as usize);
+        let first = match opens_path {
+            true => self.first_nfe(terms),
+            false => 0,
         };
-        let opens_path = self.round == 0 && place.is_multiple_of(self.plan.noises as usize);
-        let terms = &self.desk.terms;
-        let first = if opens_path {
-            self.plan.first_nfe(terms)
-        } else {
-            0
-        };
-        let nfe = first + self.plan.leg_nfe(terms, &leg);
-        let job = self.desk.issue(self.recipe(place, leg), view, nfe)?;
-        self.asked += 1;
-        Some(job)
+        first + leg_nfe(terms, self.leg_steps, self.legs[round].down)
     }
 
-    /// The best N over all paths survive.
-    fn end_round(&mut self, leg: Leg) {
-        let set: Vec<Entry> = self
-            .told
-            .iter()
-            .map(|(job, s)| Entry {
-                job: *job,
-                scores: s.as_ref(),
-            })
-            .collect();
-        let order = self.desk.terms.objective.order(&set).into_iter();
-        let alive = order.filter(|&place| set[place].scores.is_some());
-        let best = alive.take(self.plan.paths as usize);
-        self.survivors = best.map(|place| self.recipe(place, leg)).collect();
-        self.told.clear();
-        self.asked = 0;
-        self.round += 1;
-        if self.round == self.plan.legs.len() {
-            self.desk.close(self.ending);
-        } else if self.survivors.is_empty() {
-            self.desk.close(StopReason::Exhausted);
-        }
+    /// The best N over all paths.
+    fn keep(&self, _round: usize) -> usize {
+        self.paths as usize
     }
 }
 
-impl Search for Paths {
-    fn ask(&mut self, room: usize) -> Vec<Job> {
-        (0..room).map_while(|_| self.next_job()).collect()
-    }
-
-    fn tell(&mut self, job: JobId, outcome: &Outcome) {
-        let Some(told) = self.desk.receive(job, outcome) else {
-            return;
-        };
-        let leg = self.plan.legs[self.round];
-        if leg.down == Level::CLEAN {
-            self.desk.enter(told);
-        }
-        self.told.push((job, told.scores.cloned()));
-        if self.told.len() == self.round_size() {
-            self.end_round(leg);
-        }
-    }
-
-    fn stop(&self) -> Option<StopReason> {
-        self.desk.over()
-    }
-
-    fn cancel(&mut self) {
-        self.desk.close(StopReason::Cancelled);
-    }
-
-    fn finalists(&self, keep: usize) -> Vec<JobId> {
-        self.desk.finalists(keep)
-    }
-
-    fn baseline(&self) -> Option<JobId> {
-        None
-    }
+/// A fresh search. Fails when a setting is out of range or the budget does not pay for all rounds.
+pub fn search(terms: &Terms, spec: &Spec) -> Result<Box<dyn Search>, SearchError> {
+    let plan = Plan::new(terms, spec)?;
+    let first = Move::Denoise {
+        to: plan.start,
+        steps: plan.first_steps,
+    };
+    let start = |slot: u32| Recipe {
+        root: candidate_root(terms.seed, slot.into()),
+        moves: vec![first],
+    };
+    let cost = plan.cost(terms, plan.noises);
+    let starts = (0..plan.paths).map(start);
+    let planned = spec.noises.is_none();
+    Ok(Box::new(Rounds::new(terms, plan, cost, starts, planned)?))
 }

@@ -93,9 +93,9 @@ impl SearchSpec {
         Ok(match self {
             Self::Random(spec) => Box::new(random::Random::new(terms, spec)?),
             Self::ZeroOrder(spec) => Box::new(zero_order::ZeroOrder::new(terms, spec)?),
-            Self::Paths(spec) => Box::new(paths::Paths::new(terms, spec)?),
+            Self::Paths(spec) => paths::search(terms, spec)?,
             Self::FirstOrder(spec) => Box::new(first_order::FirstOrder::new(terms, spec)?),
-            Self::Halving(spec) => Box::new(halving::Halving::new(terms, spec)?),
+            Self::Halving(spec) => halving::search(terms, spec)?,
         })
     }
 }

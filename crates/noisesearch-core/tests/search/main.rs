@@ -1,5 +1,7 @@
 //! The algorithms: the conformance suite, and what is particular to each.
 
+mod halving;
+
 use noisesearch_core::budget::{Budget, Goal};
 use noisesearch_core::conformance::{self, terms};
 use noisesearch_core::job::{Failure, Job, JobId, Outcome, Scores, View};

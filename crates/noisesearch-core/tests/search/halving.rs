@@ -1,41 +1,9 @@
 //! Successive halving: the conformance suite, and what is particular to it.
 
+use super::{plain, run, score, suite};
 use noisesearch_core::budget::Budget;
-use noisesearch_core::conformance::{self, terms};
-use noisesearch_core::job::{Job, JobId, Outcome, Scores};
-use noisesearch_core::ledger::NfeRule;
-use noisesearch_core::search::{Search, SearchError, SearchSpec, StopReason, Terms, halving};
-
-fn suite(spec: &SearchSpec) {
-    conformance::search(&|terms| spec.build(terms));
-}
-
-fn score(value: f64) -> Outcome {
-    Outcome::Scored(Scores::new(vec![value]).unwrap())
-}
-
-fn run(search: &mut dyn Search, world: impl Fn(&Job) -> Outcome) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    while search.stop().is_none() {
-        let job = search.ask(1).remove(0);
-        search.tell(job.id, &world(&job));
-        jobs.push(job);
-    }
-    jobs
-}
-
-fn plain(budget: Budget) -> Terms {
-    let nfe = NfeRule {
-        per_step: 1,
-        saved_at_zero: 0,
-    };
-    Terms {
-        search_steps: 20,
-        final_steps: 20,
-        nfe,
-        ..terms(budget)
-    }
-}
+use noisesearch_core::job::JobId;
+use noisesearch_core::search::{SearchError, SearchSpec, StopReason, halving};
 
 #[test]
 fn halving_conforms() {
