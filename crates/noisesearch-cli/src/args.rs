@@ -1,8 +1,8 @@
 //! What can be typed.
 
 use crate::exit::Usage;
-use crate::files_args::FilesArgs;
 use crate::measure_args::{FidArgs, ScoreArgs};
+use crate::model_args::ModelArgs;
 use crate::search_args::SearchArgs;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -120,39 +120,21 @@ pub struct Generate {
     /// What the picture shall show, for class-conditional models
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
-    /// Model: a name of `noisesearch models`, org/name of the Hugging Face hub, a folder or a file
-    #[arg(long, value_name = "NAME")]
-    pub model: Option<String>,
+    /// Model, judges, and how a sample is made.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// What the run may cost: 640nfe, 64evals or 90s
     #[arg(long)]
     pub budget: Option<Budget>,
     /// Stop early at this score, for example clip=0.9
     #[arg(long, value_name = "VERIFIER=SCORE")]
     pub until: Option<Target>,
-    /// What the search is for, instead of verifiers: overall, prompt, preference or looks
-    #[arg(long, value_name = "WHAT", conflicts_with_all = ["verifiers", "objective"])]
-    pub goal: Option<String>,
-    /// Verifier to optimise; may be repeated; see `noisesearch verifiers`
-    #[arg(long = "verifier", value_name = "NAME")]
-    pub verifiers: Option<Vec<String>>,
     /// Verifier to score and show but never optimise; may be repeated
     #[arg(long, value_name = "NAME")]
     pub watch: Option<Vec<String>>,
-    /// What is maximised: a verifier, 0.7*clip+0.3*looks, or rank(clip,looks)
-    #[arg(long, value_name = "EXPRESSION")]
-    pub objective: Option<String>,
-    /// Solver steps of the answer
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u16>,
     /// Solver steps of a candidate during search [default: those of the answer]
     #[arg(long, value_name = "N")]
     pub search_steps: Option<u16>,
-    /// Classifier-free guidance; 1 is unguided
-    #[arg(long, value_name = "SCALE")]
-    pub guidance: Option<f32>,
-    /// euler, heun, ddim or dpmpp-2m
-    #[arg(long, value_name = "NAME")]
-    pub solver: Option<String>,
     /// Decides every noise [default: random, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -162,9 +144,6 @@ pub struct Generate {
     /// How many of the best candidates to keep as pictures
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
-    /// Where files lie and the model lives.
-    #[command(flatten)]
-    pub files: FilesArgs,
     /// Where the run directory is made
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
@@ -189,37 +168,16 @@ pub struct Advise {
     /// Class to measure, for class-conditional models; may be repeated
     #[arg(long = "class", value_name = "NAME")]
     pub classes: Vec<String>,
-    /// Model: a name of `noisesearch models`, org/name of the Hugging Face hub, a folder or a file
-    #[arg(long, value_name = "NAME")]
-    pub model: Option<String>,
+    /// Model, judges, and how a sample is made.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// What a run may cost: 640nfe or 64evals; may be repeated
     #[arg(long = "budget")]
     pub budgets: Vec<Budget>,
-    /// What the search is for, instead of verifiers: overall, prompt, preference or looks
-    #[arg(long, value_name = "WHAT", conflicts_with_all = ["verifiers", "objective"])]
-    pub goal: Option<String>,
-    /// Verifier to optimise; may be repeated; see `noisesearch verifiers`
-    #[arg(long = "verifier", value_name = "NAME")]
-    pub verifiers: Option<Vec<String>>,
-    /// What is maximised: a verifier, 0.7*clip+0.3*looks, or rank(clip,looks)
-    #[arg(long, value_name = "EXPRESSION")]
-    pub objective: Option<String>,
-    /// Solver steps of the answer
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u16>,
-    /// Classifier-free guidance; 1 is unguided
-    #[arg(long, value_name = "SCALE")]
-    pub guidance: Option<f32>,
-    /// euler, heun, ddim or dpmpp-2m
-    #[arg(long, value_name = "NAME")]
-    pub solver: Option<String>,
     /// Noises to measure a task with
     #[arg(long, value_name = "N", default_value_t = noisesearch::advise::NOISES,
           value_parser = clap::value_parser!(u64).range(2..=256))]
     pub noises: u64,
-    /// Where files lie and the model lives.
-    #[command(flatten)]
-    pub files: FilesArgs,
     /// Where the measurement is kept, for this command and for `generate --search auto`
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
@@ -229,26 +187,6 @@ pub struct Advise {
 }
 
 impl Advise {
-    /// What was typed, without a task.
-    pub fn spec(&self) -> anyhow::Result<Spec> {
-        Ok(Spec {
-            model: self.model.clone(),
-            goal: self.goal.clone(),
-            verifiers: self.verifiers.clone(),
-            watch: Some(Vec::new()),
-            objective: self.objective.clone(),
-            steps: self.steps,
-            guidance: self.guidance,
-            solver: self.solver.clone(),
-            width: self.files.width,
-            height: self.files.height,
-            device: self.files.device.clone(),
-            dtype: self.files.dtype.clone(),
-            weights: self.files.weights()?,
-            ..Spec::default()
-        })
-    }
-
     /// The tasks that were typed.
     pub fn tasks(&self) -> Vec<Task> {
         let prompts = self.prompts.iter().cloned().map(Task::Prompt);
@@ -265,26 +203,15 @@ impl Generate {
         let typed = Spec {
             prompt: self.prompt,
             class: self.class,
-            model: self.model,
-            goal: self.goal,
-            verifiers: self.verifiers,
             watch: self.watch,
-            objective: self.objective,
             budget: self.budget,
             until: self.until,
-            steps: self.steps,
             search_steps: self.search_steps,
-            guidance: self.guidance,
-            solver: self.solver,
             seed: self.seed,
             batch: self.batch,
             count: self.count,
-            width: self.files.width,
-            height: self.files.height,
-            device: self.files.device.clone(),
-            dtype: self.files.dtype.clone(),
-            weights: self.files.weights()?,
             search: self.search.table(&base.search)?,
+            ..self.model.spec()?
         };
         Ok(typed.over(base))
     }

@@ -8,6 +8,7 @@ mod exit;
 mod files_args;
 mod interrupt;
 mod measure_args;
+mod model_args;
 mod outcome;
 mod screen;
 mod search_args;

@@ -149,7 +149,7 @@ impl<'a, 'c> Tally<'a, 'c> {
     /// Tells that the scouts of this turn were told so many candidates. Returns whether to go on.
     fn tell(&mut self, told: u64, maker: &Maker) -> bool {
         let made = self.made + maker.made;
-        let (fraction, seconds_left) = self.meter.at(told as f64, made);
+        let (fraction, seconds_left) = self.meter.at(told as f64, made, Instant::now());
         self.control.observer.progress(&Progress {
             study: &self.plan.name,
             cells: self.ended,

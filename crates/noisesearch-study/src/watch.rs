@@ -74,16 +74,16 @@ impl Meter {
     }
 
     /// The part that is done, and the seconds left, when `told` candidates of cells that are not
-    /// over were told and `made` were made in this process.
-    pub fn at(&mut self, told: f64, made: u64) -> (f64, Option<f64>) {
+    /// over were told and `made` were made in this process by `now`.
+    pub fn at(&mut self, told: f64, made: u64, now: Instant) -> (f64, Option<f64>) {
         let told = self.done + told;
         if made > 0 && self.began.is_none() {
-            self.began = Some((Instant::now(), told));
+            self.began = Some((now, told));
         }
         let left = self.began.and_then(|(began, before)| {
             let gained = told - before;
             let left = (self.expected - told).max(0.0);
-            (gained > 0.0).then(|| began.elapsed().as_secs_f64() * left / gained)
+            (gained > 0.0).then(|| (now - began).as_secs_f64() * left / gained)
         });
         ((told / self.expected).clamp(0.0, 1.0), left)
     }
@@ -92,18 +92,18 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn what_was_known_before_does_not_count_as_speed() {
+        let start = Instant::now();
         let mut meter = Meter::new(100.0);
-        assert_eq!(meter.at(40.0, 0), (0.4, None));
+        assert_eq!(meter.at(40.0, 0, start), (0.4, None));
         meter.over(50.0);
-        assert_eq!(meter.at(10.0, 1), (0.6, None));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        let (fraction, left) = meter.at(30.0, 20);
-        // 20 of the 40 that were left took at least 20 ms, so the other 20 take as long.
-        assert_eq!(fraction, 0.8);
-        assert!((0.02..0.2).contains(&left.unwrap()), "{left:?}");
-        assert_eq!(meter.at(70.0, 60).0, 1.0);
+        assert_eq!(meter.at(10.0, 1, start), (0.6, None));
+        // 20 of the 40 that were left took 3 seconds, so the other 20 take as long.
+        let later = start + Duration::from_secs(3);
+        assert_eq!(meter.at(30.0, 20, later), (0.8, Some(3.0)));
+        assert_eq!(meter.at(70.0, 60, later).0, 1.0);
     }
 }

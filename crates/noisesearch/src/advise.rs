@@ -17,7 +17,6 @@ pub use plan::{Advice, Allocation, Rated, correlations, plan};
 use crate::disk::Directory;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::observe::Control;
 use crate::registry::Registry;
 use crate::spec::{Checked, SearchTable, Spec};
 use noisesearch_core::budget::Budget;
@@ -25,6 +24,7 @@ use noisesearch_core::disk::{Disk, DiskError};
 use noisesearch_core::journal::JournalError;
 use noisesearch_models::task::Task;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Noises a task in a pilot, unless said otherwise.
 pub const NOISES: u64 = 24;
@@ -56,11 +56,11 @@ pub struct Source<'a> {
 }
 
 /// The pilot of these specs: the one kept in `out` if it measured just this, else a new one.
-/// `None` when it was cancelled, or there is no task.
+/// `None` when `cancel` was set, or there is no task.
 ///
 /// # Errors
 /// When the model or a verifier fails, or the disk does.
-pub fn pilot(source: &Source, control: &Control) -> Result<Option<Kept>, Error> {
+pub fn pilot(source: &Source, cancel: &AtomicBool) -> Result<Option<Kept>, Error> {
     let Some(first) = source.specs.first() else {
         return Ok(None);
     };
@@ -79,7 +79,7 @@ pub fn pilot(source: &Source, control: &Control) -> Result<Option<Kept>, Error> 
         let fresh = false;
         return Ok(Some(Kept { pilot, path, fresh }));
     }
-    let Some(pilot) = Pilot::measure(&mut engine, source.specs, source.noises, control)? else {
+    let Some(pilot) = Pilot::measure(&mut engine, source.specs, source.noises, cancel)? else {
         return Ok(None);
     };
     let pilot = Pilot {

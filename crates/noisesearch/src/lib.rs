@@ -38,6 +38,7 @@ pub mod rundir;
 mod session;
 pub mod spec;
 mod spec_error;
+mod spec_judges;
 mod spec_search;
 pub mod summary;
 mod verify;

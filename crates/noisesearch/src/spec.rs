@@ -5,9 +5,9 @@
 //! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
 
 use crate::files::Files;
-use crate::goal::Goal;
 use crate::limits::{BATCH_MAX, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
-use crate::registry::{ModelEntry, Registry};
+use crate::registry::Registry;
+use crate::spec_judges::{Asked, Judges};
 use noisesearch_core::budget::{Budget, Target};
 use noisesearch_core::ledger::NfeRule;
 use noisesearch_core::objective::Objective;
@@ -123,16 +123,6 @@ impl Spec {
             return Err(SpecError::TooLarge(text.len()));
         }
         toml::from_str(text).map_err(|error| SpecError::Toml(excerpt(&error.to_string())))
-    }
-
-    /// This spec asked of nothing yet.
-    pub fn without_task(self) -> Self {
-        let (prompt, class) = (None, None);
-        Self {
-            prompt,
-            class,
-            ..self
-        }
     }
 
     /// This spec with nothing said about how to search.
@@ -258,109 +248,6 @@ impl Spec {
         resolved.search = resolved.search.resolve(&terms)?;
         resolved.search.build(&terms)?;
         Ok(Checked(resolved))
-    }
-}
-
-/// Who shall judge a run, with holes.
-struct Asked {
-    goal: Option<String>,
-    verifiers: Option<Vec<String>>,
-    watch: Option<Vec<String>>,
-    objective: Option<String>,
-}
-
-impl Asked {
-    /// The goal replaced by the verifiers and the objective that serve it.
-    fn with_goal(
-        self,
-        registry: &Registry,
-        model: &ModelEntry,
-        files: &Files,
-    ) -> Result<Self, SpecError> {
-        let Some(goal) = &self.goal else {
-            return Ok(self);
-        };
-        let goal: Goal = goal.parse()?;
-        if self.verifiers.is_some() || self.objective.is_some() {
-            return Err(SpecError::GoalAndJudges { goal });
-        }
-        let available = crate::judges::available(registry, model, files);
-        let choice = goal.choose(&available).ok_or_else(|| SpecError::NoJudge {
-            goal,
-            model: model.name.clone(),
-            wanted: goal.wanted().join(", "),
-        })?;
-        Ok(Self {
-            goal: None,
-            verifiers: Some(choice.verifiers),
-            objective: Some(choice.objective),
-            ..self
-        })
-    }
-}
-
-/// Who judges a run.
-struct Judges {
-    verifiers: Vec<String>,
-    watch: Vec<String>,
-    objective: Objective,
-}
-
-impl Judges {
-    fn check(
-        registry: &Registry,
-        model: &ModelEntry,
-        files: &Files,
-        asked: Asked,
-    ) -> Result<Self, SpecError> {
-        let Asked {
-            watch,
-            verifiers,
-            objective,
-            ..
-        } = asked.with_goal(registry, model, files)?;
-        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        if verifiers.is_none() && model.defaults.verifiers.is_empty() {
-            return Err(crate::judges::none(model));
-        }
-        let verifiers: Vec<String> = verifiers.unwrap_or_else(|| owned(&model.defaults.verifiers));
-        // A default that the user optimises is no longer watched.
-        let watch: Vec<String> = watch.unwrap_or_else(|| {
-            let mut names: Vec<String> = owned(&model.defaults.watch);
-            names.retain(|name| !verifiers.contains(name));
-            names
-        });
-        if verifiers.is_empty() {
-            return Err(SpecError::NoVerifier);
-        }
-        let scored = [verifiers.clone(), watch.clone()].concat();
-        for (index, name) in scored.iter().enumerate() {
-            registry.verifier_for(model, name, files)?;
-            if scored[..index].contains(name) {
-                return Err(SpecError::Twice(name.clone()));
-            }
-        }
-        let objective = objective.unwrap_or_else(|| match verifiers.as_slice() {
-            [only] => only.clone(),
-            several => format!("rank({})", several.join(",")),
-        });
-        let objective = Objective::parse(&objective, &scored)?;
-        let read = objective.verifiers();
-        if let Some(&watched) = read.iter().find(|&&index| index >= verifiers.len()) {
-            return Err(SpecError::Watched(scored[watched].clone()));
-        }
-        match (0..verifiers.len()).find(|index| !read.contains(index)) {
-            Some(unread) => Err(SpecError::Unread(verifiers[unread].clone())),
-            None => Ok(Self {
-                verifiers,
-                watch,
-                objective,
-            }),
-        }
-    }
-
-    fn scored(&self) -> Vec<String> {
-        [self.verifiers.clone(), self.watch.clone()].concat()
     }
 }
 

@@ -5,7 +5,6 @@ use crate::exit::{Exit, Usage};
 use crate::interrupt;
 use crate::screen::Screen;
 use noisesearch::advise::{self, Advice, Kept, Look, Pilot, Rated, Source};
-use noisesearch::observe::Control;
 use noisesearch::registry::{Registry, TaskKind};
 use noisesearch::spec::{Checked, Spec, Task};
 use noisesearch_core::budget::Budget;
@@ -25,21 +24,26 @@ struct Object<'a> {
 /// Measures and advises.
 pub fn run(args: Advise) -> anyhow::Result<Exit> {
     let registry = Registry::builtin();
-    let mut screen = Screen::new();
+    let screen = Screen::new();
+    let tasks = args.tasks();
+    let spec = args.model.spec()?;
     let asked = Asked {
         registry: &registry,
-        spec: args.spec()?,
-        tasks: args.tasks(),
+        tasks: match tasks.is_empty() {
+            true => advise::usual_tasks(model(&registry, &spec)),
+            false => tasks,
+        },
+        spec,
         noises: args.noises,
         out: &args.out,
     };
-    let Some((kept, spec)) = asked.measure(&mut screen)? else {
+    let Some((kept, spec)) = asked.measure(&screen)? else {
         screen.line("stopped; nothing was kept, so the same command begins anew");
         return Ok(Exit::Stopped);
     };
     let budgets = match args.budgets.is_empty() {
         true => vec![spec.budget],
-        false => args.budgets.clone(),
+        false => args.budgets,
     };
     let advice = |&budget: &Budget| advise_on(&kept.pilot, &spec, budget);
     let advice = budgets.iter().map(advice).collect::<Result<Vec<_>, _>>()?;
@@ -59,27 +63,35 @@ pub fn run(args: Advise) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// `spec` with the search that a measurement advises; `None` when it was cancelled.
+/// The model of a spec without a task; by default the first that takes a prompt.
+fn model<'a>(registry: &'a Registry, spec: &'a Spec) -> &'a str {
+    let mut models = registry.models.iter();
+    let first = models.find(|entry| entry.task == TaskKind::Prompt);
+    let first = first.map_or("", |entry| entry.name.as_str());
+    spec.model.as_deref().unwrap_or(first)
+}
+
+/// `spec` with the search that a measurement advises; `None` when it was cancelled. The lab's
+/// models are measured on tasks of their own, others on the one at hand.
 pub fn choose(
     registry: &Registry,
     spec: Spec,
     out: &Path,
-    screen: &mut Screen,
+    screen: &Screen,
 ) -> anyhow::Result<Option<Spec>> {
+    let own = spec.clone().without_search().check(registry)?;
+    let usual = advise::usual_tasks(&own.model);
     let asked = Asked {
         registry,
-        spec: spec.clone().without_task(),
-        tasks: Vec::new(),
+        spec: spec.clone(),
+        tasks: match usual.is_empty() {
+            true => vec![own.task.clone()],
+            false => usual,
+        },
         noises: advise::NOISES,
         out,
     };
-    let own = spec.clone().without_search().check(registry)?;
-    let usual = advise::usual_tasks(&own.model);
-    let tasks = match usual.is_empty() {
-        true => vec![own.task.clone()],
-        false => usual,
-    };
-    let Some((kept, _)) = Asked { tasks, ..asked }.measure(screen)? else {
+    let Some((kept, _)) = asked.measure(screen)? else {
         return Ok(None);
     };
     let advice = advise_on(&kept.pilot, &own, own.budget)?;
@@ -90,9 +102,8 @@ pub fn choose(
 /// What to measure.
 struct Asked<'a> {
     registry: &'a Registry,
-    /// Without a task.
+    /// Its task, its search, and what it watches or waits for change nothing.
     spec: Spec,
-    /// None are the usual ones of the model.
     tasks: Vec<Task>,
     noises: u64,
     out: &'a Path,
@@ -100,7 +111,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// The measurement and the spec of its first task.
-    fn measure(&self, screen: &mut Screen) -> anyhow::Result<Option<(Kept, Checked)>> {
+    fn measure(&self, screen: &Screen) -> anyhow::Result<Option<(Kept, Checked)>> {
         let specs = self.specs()?;
         let first = specs.first().ok_or_else(|| {
             let text = "name prompts or classes to measure; only the lab's models have their own";
@@ -117,11 +128,7 @@ impl Asked<'_> {
             "advice on {}: {tasks} tasks of {noises} noises, measured once and kept",
             first.model
         ));
-        let control = Control {
-            observer: screen,
-            cancel: interrupt::listen()?,
-        };
-        let kept = advise::pilot(&source, &control)?;
+        let kept = advise::pilot(&source, interrupt::listen()?)?;
         Ok(kept.map(|kept| (kept, first.clone())))
     }
 
@@ -135,21 +142,13 @@ impl Asked<'_> {
             let spec = Spec {
                 prompt,
                 class,
+                watch: Some(Vec::new()),
+                until: None,
                 ..self.spec.clone().without_search()
             };
             Ok(spec.check(self.registry)?)
         };
-        if !self.tasks.is_empty() {
-            return self.tasks.iter().map(of).collect();
-        }
-        let default = || {
-            let mut models = self.registry.models.iter();
-            models.find(|entry| entry.task == TaskKind::Prompt)
-        };
-        let model = self.spec.model.as_deref();
-        let model = model.or_else(|| default().map(|entry| entry.name.as_str()));
-        let tasks = model.map_or_else(Vec::new, advise::usual_tasks);
-        tasks.iter().map(of).collect()
+        self.tasks.iter().map(of).collect()
     }
 }
 

@@ -18,7 +18,7 @@ pub fn run(args: Generate) -> anyhow::Result<Exit> {
     let goal = spec.goal.clone();
     let mut screen = Screen::new();
     if spec.search.is_auto() {
-        match advise::choose(&registry, spec, &out, &mut screen)? {
+        match advise::choose(&registry, spec, &out, &screen)? {
             Some(chosen) => spec = chosen,
             None => return Ok(Exit::Stopped),
         }

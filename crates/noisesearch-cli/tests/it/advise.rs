@@ -58,6 +58,16 @@ fn auto_searches_as_advised_and_its_run_says_how() {
     let toml = scratch.read(format!("{}/run.toml", run["run"].as_str().unwrap()));
     let toml = String::from_utf8(toml).unwrap();
     assert!(!toml.contains("auto"), "{toml}");
+    // What is watched does not matter to the measurement, so there is one for both.
+    let again = scratch.done(&[&args[..], &["--watch", "self"]].concat());
+    assert!(
+        again.err.contains("for 120 NFE: --search "),
+        "{}",
+        again.err
+    );
+    let kept = std::fs::read_dir(scratch.path("runs")).unwrap();
+    let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("advice-")).count(), 1);
     let verified = scratch.done(&["verify", run["run"].as_str().unwrap(), "--all"]);
     assert_eq!(verified.code, Some(0));
 }

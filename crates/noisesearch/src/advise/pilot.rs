@@ -2,7 +2,6 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::observe::Control;
 use crate::spec::Checked;
 use noisesearch_core::job::{JobId, Outcome, Scores, View};
 use noisesearch_core::level::Level;
@@ -10,6 +9,7 @@ use noisesearch_core::noise::candidate_root;
 use noisesearch_core::objective::{Entry, Objective};
 use noisesearch_core::recipe::{Move, Recipe};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pilot noises are those of this seed, which no run can have.
 const PILOT_SEED: u64 = u64::MAX;
@@ -131,7 +131,7 @@ impl Pilot {
         engine: &mut Engine,
         specs: &[Checked],
         noises: u64,
-        control: &Control,
+        cancel: &AtomicBool,
     ) -> Result<Option<Self>, Error> {
         let Some(first) = specs.first() else {
             return Ok(None);
@@ -144,7 +144,7 @@ impl Pilot {
             tasks: Vec::with_capacity(specs.len()),
         };
         for spec in specs {
-            if control.cancelled() {
+            if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             pilot.add(engine, spec, noises)?;
