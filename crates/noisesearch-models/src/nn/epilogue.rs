@@ -26,6 +26,11 @@ impl Epilogue<'_> {
         }
     }
 
+    /// Whether it does not read what was in `out`, so that sums may wait there.
+    pub(crate) fn replaces(self) -> bool {
+        !matches!(self, Epilogue::Add | Epilogue::AddGated(_))
+    }
+
     /// Writes rows of 16, `stride` apart, from products `y` of columns from `column` on.
     #[inline(always)]
     pub(crate) fn apply<const M: usize>(

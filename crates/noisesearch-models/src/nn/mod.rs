@@ -22,6 +22,7 @@ pub mod isa;
 mod lanes;
 pub mod norm;
 pub mod resample;
+mod windows;
 
 #[cfg(test)]
 pub(crate) mod testing;
