@@ -12,9 +12,9 @@
 //! convolution alike.
 
 use super::activation::{gelu, silu};
+use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
-use super::half::HalfPanels;
 use super::isa::{Isa, Kernel};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
@@ -40,7 +40,7 @@ pub struct PackedWeight {
 #[derive(Debug)]
 enum Store {
     Wide(Buffer),
-    Half(HalfPanels),
+    Bf16(Bf16Panels),
 }
 
 impl PackedWeight {
@@ -71,15 +71,14 @@ impl PackedWeight {
         }
     }
 
-    /// The same weight kept in bf16, half as large. It is widened panel by panel as it is used, so
-    /// products are those of the rounded weight in f32.
-    pub fn halved(self) -> Self {
-        let panels = match self.panels {
-            Store::Wide(panels) => HalfPanels::new(&panels),
-            Store::Half(panels) => panels,
+    /// The same weight rounded to bf16, half as large; its products take both operands in bf16.
+    pub fn in_bf16(self, order: Order) -> Self {
+        let panels = match &self.panels {
+            Store::Wide(panels) => Bf16Panels::new(panels, self.inputs, order),
+            Store::Bf16(_) => return self,
         };
         Self {
-            panels: Store::Half(panels),
+            panels: Store::Bf16(panels),
             ..self
         }
     }
@@ -99,49 +98,31 @@ impl PackedWeight {
     /// Activations are a second pass, which measured faster than working in the tiles' registers
     /// as long as `out` stays in the second-level cache.
     pub fn apply(&self, isa: Isa, left: Windows, out: &mut [f32], epilogue: Epilogue) {
-        let count = left.count * self.outputs;
+        let (count, stride) = (left.count * self.outputs, self.outputs);
+        let product = Output {
+            data: &mut *out,
+            stride,
+        };
         match &self.panels {
             Store::Wide(panels) => {
-                self.product(isa, left, panels, [0, self.outputs], out, epilogue)
+                let right = Panels {
+                    data: panels,
+                    bias: &self.bias,
+                    outputs: self.outputs,
+                    k: self.inputs,
+                };
+                gemm(isa, left, right, product, epilogue);
             }
-            Store::Half(panels) => panels.each(isa, self.inputs, |first, panels| {
-                let columns = (panels.len() / self.inputs).min(self.outputs - first);
-                self.product(isa, left, panels, [first, columns], out, epilogue);
-            }),
+            Store::Bf16(panels) => {
+                let right = (panels, &self.bias);
+                bf16::product(isa, left, right, product, (stride, epilogue));
+            }
         }
         match epilogue {
             Epilogue::Silu => silu(isa, &mut out[..count]),
             Epilogue::Gelu => gelu(isa, &mut out[..count]),
             Epilogue::Store | Epilogue::Add | Epilogue::AddGated(_) => {}
         }
-    }
-
-    /// `columns` of the result from column `first` on, whose panels are given.
-    fn product(
-        &self,
-        isa: Isa,
-        left: Windows,
-        panels: &[f32],
-        [first, columns]: [usize; 2],
-        out: &mut [f32],
-        epilogue: Epilogue,
-    ) {
-        let right = Panels {
-            data: panels,
-            bias: &self.bias[first..],
-            outputs: columns,
-            k: self.inputs,
-        };
-        let start = first.min(out.len());
-        let data = &mut out[start..];
-        let stride = self.outputs;
-        gemm(
-            isa,
-            left,
-            right,
-            Output { data, stride },
-            epilogue.from(first),
-        );
     }
 }
 
@@ -299,7 +280,8 @@ impl Gemm<'_> {
             false => Epilogue::Store,
         };
         for (q, sums) in sums.iter().enumerate() {
-            self.finish(row, (panel + q) * PANEL, sums, epilogue);
+            let at = [row, (panel + q) * PANEL];
+            finish(&mut self.out, self.right.outputs, epilogue, at, sums);
         }
         M
     }
@@ -318,30 +300,31 @@ impl Gemm<'_> {
         }
         sums
     }
+}
 
-    /// Applies the epilogue to products `y` of rows from `row` and 16 columns from `column`.
-    #[inline(always)]
-    fn finish<const M: usize>(
-        &mut self,
-        row: usize,
-        column: usize,
-        y: &[Lanes; M],
-        epilogue: Epilogue,
-    ) {
-        let stride = self.out.stride;
-        let out = &mut self.out.data[row * stride + column..];
-        let width = PANEL.min(self.right.outputs - column);
-        if width == PANEL {
-            return epilogue.apply(out, stride, column, y);
-        }
-        let mut edge = [[0.0; PANEL]; M];
-        for m in 0..M {
-            edge[m] = load(&out[m * stride..][..width]);
-        }
-        epilogue.apply(edge.as_flattened_mut(), PANEL, column, y);
-        for m in 0..M {
-            out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
-        }
+/// Applies the epilogue to products `y` of rows from `row` and 16 columns from `column`, of
+/// `outputs` columns in all.
+#[inline(always)]
+pub(crate) fn finish<const M: usize>(
+    out: &mut Output,
+    outputs: usize,
+    epilogue: Epilogue,
+    [row, column]: [usize; 2],
+    y: &[Lanes; M],
+) {
+    let stride = out.stride;
+    let out = &mut out.data[row * stride + column..];
+    let width = PANEL.min(outputs - column);
+    if width == PANEL {
+        return epilogue.apply(out, stride, column, y);
+    }
+    let mut edge = [[0.0; PANEL]; M];
+    for m in 0..M {
+        edge[m] = load(&out[m * stride..][..width]);
+    }
+    epilogue.apply(edge.as_flattened_mut(), PANEL, column, y);
+    for m in 0..M {
+        out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
     }
 }
 
@@ -423,26 +406,6 @@ mod tests {
                 Epilogue::Store,
             );
             assert_eq!(one, want);
-        }
-    }
-
-    #[test]
-    fn a_halved_weight_gives_the_products_of_the_rounded_one() {
-        let (m, n, k) = (9, 300, 700);
-        let (a, w, bias) = (wave(m * k, 1.0), wave(n * k, 1.0), wave(n, 1.0));
-        let (gate, old) = (wave(n, 2.0), wave(m * n, 3.0));
-        let round = |w: &f32| half::bf16::from_f32(*w).to_f32();
-        let rounded: Vec<f32> = w.iter().map(round).collect();
-        let wide = PackedWeight::new(&rounded, &bias, n, k);
-        let halved = PackedWeight::new(&w, &bias, n, k).halved();
-        for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::AddGated(&gate)] {
-            let apply = |weight: &PackedWeight, isa| {
-                let mut out = old.clone();
-                weight.apply(isa, Windows::rows(&a, k), &mut out, epilogue);
-                out
-            };
-            let got = same_on_every_isa(|isa| apply(&halved, isa));
-            assert_eq!(got, apply(&wide, Isa::best()));
         }
     }
 

@@ -1,13 +1,13 @@
-//! The left operand of a product: plain rows and the windows of a convolution alike.
+//! Windows into a sequence or an image, the rows of a product's left operand.
 
-/// The rows of a left operand, each made of `runs` stretches of `run_len` adjoining floats.
+/// The rows of a left operand, each made of `runs` stretches of `run_len` adjoining numbers.
 ///
 /// Row `i` is window `(i / width, i % width)` of an image; its run `r` starts at
 /// `i / width * line_step + i % width * step + r * run_step`.
 #[derive(Clone, Copy, Debug)]
-pub struct Windows<'a> {
-    /// The floats that the windows look at.
-    pub data: &'a [f32],
+pub struct Windows<'a, T = f32> {
+    /// The numbers that the windows look at.
+    pub data: &'a [T],
     /// Windows in all.
     pub count: usize,
     /// Windows side by side.
@@ -18,20 +18,20 @@ pub struct Windows<'a> {
     pub line_step: usize,
     /// Stretches a window.
     pub runs: usize,
-    /// Floats in a stretch.
+    /// Numbers in a stretch.
     pub run_len: usize,
     /// Distance between stretches.
     pub run_step: usize,
 }
 
-impl<'a> Windows<'a> {
+impl<'a, T> Windows<'a, T> {
     /// Plain rows: all of `data: [rows, k]`.
-    pub fn rows(data: &'a [f32], k: usize) -> Self {
+    pub fn rows(data: &'a [T], k: usize) -> Self {
         Self::strided(data, data.len() / k, k, k)
     }
 
     /// Rows of length `k`, `stride` apart.
-    pub fn strided(data: &'a [f32], count: usize, k: usize, stride: usize) -> Self {
+    pub fn strided(data: &'a [T], count: usize, k: usize, stride: usize) -> Self {
         let (step, width) = (stride, count.max(1));
         Self {
             data,
@@ -47,7 +47,7 @@ impl<'a> Windows<'a> {
 
     /// Starts of `R` windows from `first` on.
     #[inline(always)]
-    pub(super) fn starts<const R: usize>(&self, first: usize) -> [usize; R] {
+    pub(crate) fn starts<const R: usize>(&self, first: usize) -> [usize; R] {
         let (mut line, mut column) = (first / self.width, first % self.width);
         let mut starts = [0; R];
         for start in &mut starts {
@@ -59,37 +59,42 @@ impl<'a> Windows<'a> {
         }
         starts
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nn::gemm::{Epilogue, PackedWeight};
-    use crate::nn::testing::{same_on_every_isa, wave};
+    /// `count` of the windows, from `first` on, which starts a line of windows or is in the only
+    /// one.
+    pub(crate) fn skip(&self, first: usize, count: usize) -> Self
+    where
+        T: Copy,
+    {
+        let [start] = self.starts::<1>(first);
+        let data = &self.data[start.min(self.data.len())..];
+        Self {
+            data,
+            count,
+            ..*self
+        }
+    }
 
-    /// Parts of k give the bits of one sum in increasing k, also where runs end inside a part.
-    #[test]
-    fn parts_of_k_do_not_change_a_bit() {
-        let (m, n, runs, run_len) = (9, 21, 3, 400);
-        let k = runs * run_len;
-        let (a, w, bias) = (wave(m * k, 1.0), wave(n * k, 1.0), wave(n, 1.0));
-        let packed = PackedWeight::new(&w, &bias, n, k);
-        let left = Windows {
-            runs,
-            run_len,
-            run_step: run_len,
-            ..Windows::rows(&a, k)
-        };
-        let got = same_on_every_isa(|isa| {
-            let mut out = vec![f32::NAN; m * n];
-            packed.apply(isa, left, &mut out, Epilogue::Store);
-            out
-        });
-        for (i, &got) in got.iter().enumerate() {
-            let (row, column) = (&a[i / n * k..][..k], &w[i % n * k..][..k]);
-            let terms = row.iter().zip(column);
-            let want = terms.fold(bias[i % n], |sum, (a, w)| a.mul_add(*w, sum));
-            assert_eq!(got, want, "element {i}");
+    /// Numbers from the first window's first one to the last window's last one.
+    pub(crate) fn span(&self) -> usize {
+        let inside = self.runs.saturating_sub(1) * self.run_step + self.run_len;
+        match self.count {
+            0 => 0,
+            count => self.starts::<1>(count - 1)[0] + inside,
+        }
+    }
+
+    /// The same windows into other numbers.
+    pub(crate) fn over<'b, U>(&self, data: &'b [U]) -> Windows<'b, U> {
+        Windows {
+            data,
+            count: self.count,
+            width: self.width,
+            step: self.step,
+            line_step: self.line_step,
+            runs: self.runs,
+            run_len: self.run_len,
+            run_step: self.run_step,
         }
     }
 }
