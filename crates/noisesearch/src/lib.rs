@@ -32,6 +32,7 @@ mod meter;
 pub mod observe;
 pub mod record;
 pub mod registry;
+mod relay;
 mod report;
 mod run;
 pub mod rundir;

@@ -55,7 +55,7 @@ fn outcomes_do_not_depend_on_company() {
             })
             .collect();
         for (shift, batch) in [1, 2, 3, 5, 8, 16, 33, 64].into_iter().enumerate() {
-            let mut engine = engine(batch, solver);
+            let engine = engine(batch, solver);
             // Another order each time: 64 and an odd stride have no common divisor.
             let order: Vec<usize> = (0..64)
                 .map(|i| (i * (2 * shift + 1) + 11 * shift) % 64)
@@ -83,7 +83,7 @@ fn outcomes_do_not_depend_on_company() {
 fn a_shared_beginning_is_solved_once() {
     let registry = registry();
     let spec = checked("prompt = \"a\"", &registry);
-    let mut engine = Engine::open(&registry, &spec).unwrap();
+    let engine = Engine::open(&registry, &spec).unwrap();
     let recipe = |draw: u32| -> Recipe {
         let text = format!("root 5 | denoise to 0.11 in 10 | renoise #{draw} to 0.89 | ");
         (text + "denoise to 0.08 in 3").parse().unwrap()
