@@ -13,7 +13,6 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::gradient;
 use crate::identity;
-use crate::limits::CACHE_BYTES_MAX;
 use crate::meter::Meter;
 use crate::picture::Picture;
 use crate::registry::{Model, ModelEntry, Registry};
@@ -121,7 +120,7 @@ impl Engine {
             cond,
             solver: spec.solver,
             batch: spec.batch,
-            cache: Mutex::new(Cache::new(CACHE_BYTES_MAX)),
+            cache: Mutex::new(cache(spec)),
             early,
             verifier_calls: AtomicU64::new(0),
         }
@@ -136,7 +135,7 @@ impl Engine {
         self.cond = self.conditioner.encode(&spec.task, spec.guidance)?;
         self.task = spec.task.clone();
         (self.solver, self.batch) = (spec.solver, spec.batch);
-        self.cache = Mutex::new(Cache::new(CACHE_BYTES_MAX));
+        self.cache = Mutex::new(cache(spec));
         Ok(())
     }
 
@@ -217,6 +216,11 @@ impl Engine {
     pub fn make(&self, wanted: &[(&Recipe, View)]) -> Result<Vec<Made>, Error> {
         self.judge(self.solve(wanted)?)
     }
+}
+
+/// An empty cache of the size that the spec allows.
+fn cache(spec: &Checked) -> Cache {
+    Cache::new(usize::try_from(spec.cache.0).unwrap_or(usize::MAX))
 }
 
 /// Opens verifiers by name, in this order.

@@ -91,6 +91,11 @@ impl Files {
         format!("{device}-{}-v1", self.dtype_name())
     }
 
+    /// Whether the model lives in the machine's own memory.
+    pub fn on_cpu(&self) -> bool {
+        matches!(self.device.as_deref(), None | Some("cpu"))
+    }
+
     /// Opens the device.
     pub fn place(&self) -> Result<Place, SpecError> {
         use candle_core::Device;
@@ -150,8 +155,7 @@ impl Files {
 
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
     fn dtype_name(&self) -> &str {
-        let on_cpu = matches!(self.device.as_deref(), None | Some("cpu"));
-        let usual = if on_cpu { "f32" } else { "bf16" };
+        let usual = if self.on_cpu() { "f32" } else { "bf16" };
         self.dtype.as_deref().unwrap_or(usual)
     }
 }

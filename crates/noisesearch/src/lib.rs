@@ -37,6 +37,7 @@ mod report;
 mod run;
 pub mod rundir;
 mod session;
+pub mod size;
 pub mod spec;
 mod spec_error;
 mod spec_judges;

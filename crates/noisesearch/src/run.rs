@@ -169,6 +169,7 @@ impl Work<'_> {
             billed: answer.billed.into(),
             spent: answer.spent.into(),
             seconds: verdict.spent.seconds.max(elapsed),
+            peak_bytes: crate::memory::peak(),
             journal: verdict.head.to_string(),
         };
         report::write(self.run, self.spec, &summary)?;

@@ -103,7 +103,7 @@ fn stop(scratch: &Scratch, child: Child, signal: Signal) -> Ended {
 fn a_stopped_run_of_a_disk_model_goes_on_to_the_same_end() {
     let scratch = scratch("stopped");
     folders::flux(&scratch.path("tiny"), "dev");
-    let more = ["--budget=10evals", "--steps=2", "--out"];
+    let more = ["--budget=40evals", "--steps=2", "--out"];
     let args = |out| generate("./tiny", &[&more[..], &[out]].concat());
     let whole = summary(scratch.run(&args("whole")));
     for (signal, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
