@@ -26,6 +26,9 @@ pub const COMMAND_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Files that a verifier's program has open; the usual default of systems.
 pub const COMMAND_OPEN_FILES_MAX: u64 = 1024;
 
+/// Bytes of a file of certificates: the whole of a system's authorities is a tenth of it.
+pub const LLM_AUTHORITIES_BYTES_MAX: u64 = 4 << 20;
+
 /// Requests to a judge that run at the same time: what free tiers allow.
 pub const LLM_CONCURRENT_MAX: usize = 4;
 
