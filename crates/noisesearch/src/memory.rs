@@ -37,7 +37,11 @@ pub fn need(
 ) -> Result<Need, CheckpointError> {
     let number = options.place.dtype.size_in_bytes() as u64;
     // All but a small part of the weights are matrices.
-    let weight = if options.place.half { 2 } else { number };
+    let weight = if options.place.bf16.is_some() {
+        2
+    } else {
+        number
+    };
     let size = |part: &str| match checkpoint.has(part) {
         true => checkpoint.parameters(part),
         false => Ok(0),

@@ -209,6 +209,7 @@ impl Spec {
             rows: 0,
         };
         files.check()?;
+        files.settle();
         let model = registry.model_for(&task, self.model.as_deref(), &files)?;
         let defaults = &model.defaults;
         let steps = within("steps", self.steps.unwrap_or(defaults.steps), 1, STEPS_MAX)?;
