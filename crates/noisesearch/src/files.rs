@@ -172,10 +172,6 @@ impl Files {
         named.find(|order| self.dtype.as_deref() == Some(order.name()))
     }
 
-    fn on_cpu(&self) -> bool {
-        matches!(self.device.as_deref(), None | Some("cpu"))
-    }
-
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
     fn dtype_name(&self) -> &str {
         let usual = if self.on_cpu() { "f32" } else { "bf16" };
