@@ -100,6 +100,11 @@ impl Files {
         format!("{device}-{}-v2", self.dtype_name())
     }
 
+    /// Whether the model lives in the machine's own memory.
+    pub fn on_cpu(&self) -> bool {
+        matches!(self.device.as_deref(), None | Some("cpu"))
+    }
+
     /// Opens the device.
     pub fn place(&self) -> Result<Place, SpecError> {
         use candle_core::Device;
@@ -165,10 +170,6 @@ impl Files {
     fn order(&self) -> Option<SumOrder> {
         let mut named = SumOrder::ALL.into_iter().filter(|_| self.on_cpu());
         named.find(|order| self.dtype.as_deref() == Some(order.name()))
-    }
-
-    fn on_cpu(&self) -> bool {
-        matches!(self.device.as_deref(), None | Some("cpu"))
     }
 
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
