@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-sys.path[:0] = [os.path.join(ROOT, folder) for folder in ("parity", "lab/scenes")]
+# The lab first: both have a file unet.py.
+sys.path[:0] = [os.path.join(ROOT, folder) for folder in ("lab/scenes", "parity")]
 
 import reference
 
@@ -108,7 +109,9 @@ class Layer(nn.Module):
 
 def conv(channels, side, batch, norm):
     x = reference.inputs("x", (batch, channels, side, side))
-    return Subject(reference.filled(Layer(channels, norm)), [x])
+    # Our images have their channels last.
+    return Subject(reference.filled(Layer(channels, norm)), [x],
+                   result=lambda y: y.permute(0, 2, 3, 1))
 
 
 def sd15():

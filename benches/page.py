@@ -3,6 +3,7 @@ import json
 import os
 import statistics
 
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/performance.md")
 SINGLE = {"Beside denoiser, decoder and verifiers": ["engine-share", "overhead"],
           "The program": ["first-command", "start", "size", "build"], "Matrix products": ["products"]}
 
@@ -84,12 +85,12 @@ def lines(rows, results):
             yield ""
 
 
-def write(rows, measures, folder, path):
+def write(rows, measures, folder):
     results = {}
     for name in [row.name for row in rows] + list(measures):
         file = os.path.join(folder, f"{name}.json")
         if os.path.exists(file):
             with open(file) as text:
                 results[name] = json.load(text)
-    with open(path, "w") as page:
+    with open(PAGE, "w") as page:
         page.write("\n".join(lines(rows, results)).rstrip("\n") + "\n")

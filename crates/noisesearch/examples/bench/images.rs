@@ -6,9 +6,7 @@ use crate::{Fallible, Work, count};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Conditioner, Denoiser, Network};
 use noisesearch_models::guidance::Guided;
-use noisesearch_models::layers::{
-    Conv2d, Geometry, GroupNorm, Place, channels_first, channels_last,
-};
+use noisesearch_models::layers::{Conv2d, Geometry, GroupNorm, Place, channels_last};
 use noisesearch_models::models::scenes::{SHAPE, Scenes};
 use noisesearch_models::models::unet::{UNet, UNetConfig};
 use noisesearch_models::models::vae::{Vae, VaeConfig};
@@ -52,10 +50,10 @@ pub fn conv(place: &Place, how: &Value) -> Fallible<Work> {
     let x = channels_last(&input("x", &[count(how, "batch")?, channels, side, side])?)?;
     Ok(Box::new(move || {
         let y = conv.forward(&x)?;
-        Ok(channels_first(&match normed {
+        Ok(match normed {
             true => norm.silu(&y)?,
             false => y,
-        })?)
+        })
     }))
 }
 
