@@ -53,7 +53,7 @@ STACK = "12 blocks, hidden 384, 6 heads, 256 tokens, adaLN-zero"
 
 ROWS = [
     Row("yardstick", T, f"Yardstick: {STACK}, batch 16", "sit", dict(config=YARDSTICK, batch=16), ALL),
-    Row("yardstick-1", T, f"The same, batch 1", "sit", dict(config=YARDSTICK, batch=1), ALL),
+    Row("yardstick-1", T, "The same, batch 1", "sit", dict(config=YARDSTICK, batch=1), ALL),
     Row("sit-xl", T, "SiT-XL/2: 28 blocks, hidden 1152, 16 heads, 256 tokens, batch 1", "sit",
         dict(config=transformer(1152, 28, 16, learn_sigma=True), batch=1)),
     Row("glyphs", T, "The lab's glyphs, base: 5 blocks, hidden 128, 4 heads, 64 tokens, batch 16",
@@ -73,9 +73,9 @@ ROWS = [
         dict(side=64), IMAGES),
     *(Row(f"scenes-{batch}", L, f"One guided evaluation of {batch}", "scenes", dict(batch=batch),
           ("f32", "f32 channels_last", "bf16 channels_last")) for batch in (1, 16, 64)),
-    SearchRow("random", S, "Best of 64 on the lab's scenes, 20 guided steps", "random", 64, (1, 16)),
+    SearchRow("random", S, "Best of 64 on the lab's scenes, 20 guided Euler steps", "random", 64, (1, 16)),
     SearchRow("zero-order", S, "Zero-order search, 32 evaluations", "zero-order", 32, (1, 4)),
-    SearchRow("paths", S, "Search over paths, 32 evaluations", "paths", 32, (1, 8)),
+    SearchRow("paths", S, "Search over paths, 32 evaluations (ours also makes the baseline picture)", "paths", 32, (1, 8)),
     Row("best-of", S, "Best of 4 with the networks of Stable Diffusion 1.5: 4 guided DDIM steps at "
         "256x256, in PyTorch by diffusers", "best-of", dict(count=4, steps=4, side=256), same=False),
 ]
