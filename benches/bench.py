@@ -20,6 +20,8 @@ from rows import PRECISIONS, ROWS, SearchRow
 from sides import ROOT, THREADS, Program, example, ours, peer
 
 RESULTS = os.path.join(ROOT, "benches/results")
+# Above this average of waiting processes, something else is using the processor.
+QUIET_LOAD = 0.5
 # Threads of a side that has just worked may spin for a while.
 PAUSE_S = 0.05
 
@@ -40,7 +42,7 @@ def surroundings():
 
     git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
                          text=True).stdout.strip()
-    return {"processor": processor(), "threads": THREADS,
+    return {"processor": processor(), "threads": THREADS, "load": os.getloadavg()[0],
             "peak_gflops": float(example("peak", "all")),
             "versions": {"noisesearch": git, "torch": torch.__version__,
                          "diffusers": diffusers.__version__,
@@ -79,6 +81,8 @@ def errors(row, sides):
 
 def measured(row, rounds):
     sides = started(row)
+    for side in sides:
+        side.ready()
     compared = not isinstance(row, SearchRow) and row.same
     error = list(errors(row, sides)) if compared else [None] * len(sides)
     first = next(side for side in sides if side.name.startswith("PyTorch"))
@@ -119,6 +123,8 @@ def main():
         return
     wanted = [] if args.page else args.names or [name for name in names if name != "build"]
     around = surroundings() if wanted else None
+    if around and around["load"] > QUIET_LOAD:
+        print(f"this machine is not quiet (load {around['load']:.1f}): no figure will mean much")
     for name in wanted:
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         row = next((row for row in ROWS if row.name == name), None)

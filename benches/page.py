@@ -57,13 +57,16 @@ def introduction(results):
     measured = {}
     for name, result in results.items():
         rounds = [len(side["seconds"]) for side in result.get("sides", [])]
-        measured.setdefault(machine(result), []).append((name, result["peak_gflops"], rounds))
+        figures = result["peak_gflops"], result["load"], rounds
+        measured.setdefault(machine(result), []).append((name, *figures))
     for where, rows in measured.items():
-        peaks = [peak for _, peak, _ in rows]
-        rounds = [count for _, _, counts in rows for count in counts] or [0]
+        peaks = [peak for _, peak, _, _ in rows]
+        load = max(load for _, _, load, _ in rows)
+        rounds = [count for *_, counts in rows for count in counts]
+        runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
         names = "" if len(measured) == 1 else f" ({', '.join(name for name, _, _ in rows)})"
-        yield (f"- {where}; peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s; "
-               f"{min(rounds)} to {max(rounds)} runs{names}")
+        yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s in f32; load "
+               f"before {load:.1f}{runs}{names}")
     yield ""
 
 

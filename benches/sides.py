@@ -27,6 +27,9 @@ class Server:
         environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env=environment)
+
+    def ready(self):
+        """Waits until its subject is loaded; sides load at the same time."""
         self.read()
 
     def read(self):
@@ -57,6 +60,9 @@ class Program:
         self.command = [PROGRAM, "generate", PROMPT, "--json", "--budget", f"{row.count}evals",
                         "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
                         "--search", row.algorithm, "--verifier", "clip", "--out", self.out.name]
+
+    def ready(self):
+        """It is started anew for every run."""
 
     def seconds(self):
         out = subprocess.run(self.command, check=True, capture_output=True, text=True).stdout
