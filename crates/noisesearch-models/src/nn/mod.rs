@@ -9,6 +9,7 @@
 //!
 //! Shapes are the caller's responsibility: lengths that do not fit panic.
 
+mod accumulate;
 pub mod activation;
 pub mod attention;
 pub mod backward;
