@@ -18,6 +18,7 @@ pub mod conv;
 pub mod embed;
 mod epilogue;
 pub mod gemm;
+pub mod group_norm;
 mod half;
 pub mod isa;
 mod lanes;
