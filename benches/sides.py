@@ -59,7 +59,8 @@ class Program:
         self.out = tempfile.TemporaryDirectory()
         self.command = [PROGRAM, "generate", PROMPT, "--json", "--budget", f"{row.count}evals",
                         "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
-                        "--search", row.algorithm, "--verifier", "clip", "--out", self.out.name]
+                        "--search", row.algorithm, "--verifier", "clip", *row.flags,
+                        "--out", self.out.name]
 
     def ready(self):
         """It is started anew for every run."""
