@@ -6,7 +6,7 @@ compared with ours of the same precision, where we have that one.
 from dataclasses import dataclass
 
 # What `--example bench` can compute in.
-PRECISIONS = ("f32",)
+PRECISIONS = ("f32", "bf16")
 
 EAGER = ("f32", "bf16")
 IMAGES = ("f32", "f32 channels_last", "bf16 channels_last")
@@ -74,6 +74,8 @@ ROWS = [
     *(Row(f"scenes-{batch}", L, f"One guided evaluation of {batch}", "scenes", dict(batch=batch),
           ("f32", "f32 channels_last", "bf16 channels_last")) for batch in (1, 16, 64)),
     SearchRow("random", S, "Best of 64 on the lab's scenes, 20 guided Euler steps", "random", 64, (1, 16)),
+    SearchRow("random-bf16", S, "The same with our products in bf16, PyTorch in f32", "random", 64,
+              (1, 16), ("--dtype", "bf16")),
     SearchRow("zero-order", S, "Zero-order search, 17 evaluations", "zero-order", 17, (1, 4)),
     SearchRow("paths", S, "Search over paths, 32 evaluations (ours also makes the baseline picture)", "paths", 32, (1, 8)),
     Row("best-of", S, "Best of 4 with the networks of Stable Diffusion 1.5: 4 guided DDIM steps at "

@@ -309,6 +309,28 @@ def flux_pipeline():
     write("goldens", "single-flux-pipeline", {"config": {}, "tensors": flux(shapes), "taps": {}})
 
 
+def sdxl_pipeline():
+    """The pipeline of parity/pipelines.py in one file of its authors' layout, with the two layers
+    a block that this layout has. diffusers' own conversion gives every tensor back."""
+    with open(os.path.join(HERE, "goldens", "pipeline-sdxl.json")) as file:
+        published = json.load(file)
+    configs = published["config"]
+    configs["unet"]["layers_per_block"] = 2
+    texts = {name: CLIPTextModelWithProjection(CLIPTextConfig(
+        **configs[name], max_position_embeddings=published["tensors"][
+            f"{name}/text_model.embeddings.position_embedding.weight"][0]))
+        for name in ("text_encoder", "text_encoder_2")}
+    modules = {"unet": UNet2DConditionModel(sample_size=8, **configs["unet"]),
+               "vae": AutoencoderKL(**configs["vae"]), **texts}
+    wanted = {name: shapes_of(module) for name, module in modules.items()}
+    wanted["text_encoder"].pop("text_projection.weight")
+    file = stable_diffusion(wanted, True)
+    compare(converted(tensors(file, fill), modules, True), wanted)
+    write("goldens", "single-sdxl-pipeline", {
+        "config": configs["unet"], "tensors": file, "taps": {}, "unet": wanted["unet"]})
+
+
 if __name__ == "__main__":
     goldens()
     flux_pipeline()
+    sdxl_pipeline()

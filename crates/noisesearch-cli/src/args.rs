@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use noisesearch::limits::CONFIG_BYTES_MAX;
+use noisesearch::size::Size;
 use noisesearch::spec::{Spec, Task};
 use noisesearch_core::budget::{Budget, Target};
 use std::fs::File;
@@ -141,6 +142,9 @@ pub struct Generate {
     /// Candidates that run together; changes speed and no bit of the result
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Memory for what is gone back to, such as 256MB or 0B; changes speed and no bit of the result
+    #[arg(long, value_name = "SIZE")]
+    pub cache: Option<Size>,
     /// How many of the best candidates to keep as pictures
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
@@ -209,6 +213,7 @@ impl Generate {
             search_steps: self.search_steps,
             seed: self.seed,
             batch: self.batch,
+            cache: self.cache,
             count: self.count,
             search: self.search.table(&base.search)?,
             ..self.model.spec()?

@@ -2,6 +2,7 @@
 
 use crate::exit::{Exit, say};
 use crate::screen::Screen;
+use noisesearch::memory::size;
 use noisesearch::rundir::{GRID, REPORT};
 use noisesearch::spec::Checked;
 use noisesearch::summary::{Column, Shown, Summary};
@@ -20,6 +21,8 @@ struct Object<'a> {
     billed: Column,
     spent: Column,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
 }
 
 impl<'a> From<&'a Summary> for Object<'a> {
@@ -32,6 +35,7 @@ impl<'a> From<&'a Summary> for Object<'a> {
             billed: summary.billed,
             spent: summary.spent,
             seconds: summary.seconds,
+            peak_bytes: summary.peak_bytes,
         }
     }
 }
@@ -87,8 +91,10 @@ fn text(summary: &Summary, spec: Option<&Checked>) -> String {
     let nfe = |column: &Column| column.search_nfe + column.final_nfe;
     let (billed, spent) = (nfe(&summary.billed), nfe(&summary.spent));
     let mut lines = spec.map_or_else(Vec::new, |spec| scores(summary, spec));
+    let peak = summary.peak_bytes.map(size);
+    let peak = peak.map_or_else(String::new, |peak| format!(", memory at most {peak}"));
     lines.push(format!(
-        "billed {billed} NFE, spent {spent} NFE, {:.1} s",
+        "billed {billed} NFE, spent {spent} NFE, {:.1} s{peak}",
         summary.seconds
     ));
     lines.push(match &summary.best {

@@ -3,6 +3,7 @@
 use crate::decode::Pixels;
 use crate::denoiser::{Conditioner, Conditioning, LatentShape, TaskError};
 use crate::guidance::Guided;
+use crate::layers::Place;
 use crate::models::scenes::{self, Scenes};
 use crate::models::sit::{Sit, SitConfig};
 use crate::path::NoisePath;
@@ -43,11 +44,11 @@ pub enum LabError {
     Prediction(#[from] PredictionError),
 }
 
-/// Text to 64x64 RGB pictures of coloured shapes.
-pub fn scenes() -> Result<LabModel, LabError> {
+/// Text to 64x64 RGB pictures of coloured shapes. `place` is the CPU.
+pub fn scenes(place: &Place) -> Result<LabModel, LabError> {
     let file = Weights::from_bytes(SCENES)?;
     let weights = file.hash().to_owned();
-    let model = Arc::new(Scenes::load(file)?);
+    let model = Arc::new(Scenes::load(file, place)?);
     Ok(LabModel {
         conditioner: model.clone(),
         denoiser: Guided::new(model, Prediction::Flow, NoisePath::Flow, scenes::SHAPE)?,
@@ -66,15 +67,16 @@ pub enum GlyphsSize {
     Small,
 }
 
-/// Class-conditional 32x32 grey digits and capitals.
-pub fn glyphs(size: GlyphsSize) -> Result<LabModel, LabError> {
+/// Class-conditional 32x32 grey digits and capitals. `place` is the CPU.
+pub fn glyphs(size: GlyphsSize, place: &Place) -> Result<LabModel, LabError> {
     let bytes = match size {
         GlyphsSize::Base => GLYPHS_BASE,
         GlyphsSize::Small => GLYPHS_SMALL,
     };
     let mut file = Weights::from_bytes(bytes)?;
     let weights = file.hash().to_owned();
-    let sit = Sit::load(size.config(), |name, shape| file.take_vec(name, shape))?;
+    let take = |name: &str, shape: &[usize]| file.take_vec(name, shape);
+    let sit = Sit::load_at(size.config(), place, take)?;
     file.finish()?;
     let side = sit.config().input_size;
     let shape = LatentShape {
@@ -143,9 +145,15 @@ mod tests {
 
     #[test]
     fn every_lab_model_opens_with_its_shape() {
-        assert_eq!(scenes().unwrap().denoiser.shape(), scenes::SHAPE);
+        assert_eq!(
+            scenes(&Place::cpu()).unwrap().denoiser.shape(),
+            scenes::SHAPE
+        );
         for size in [GlyphsSize::Base, GlyphsSize::Small] {
-            assert_eq!(glyphs(size).unwrap().denoiser.shape().width, 32);
+            assert_eq!(
+                glyphs(size, &Place::cpu()).unwrap().denoiser.shape().width,
+                32
+            );
         }
     }
 

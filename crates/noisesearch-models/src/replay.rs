@@ -249,6 +249,14 @@ impl Sampler<'_> {
         Row::resume(recipe, 0, state)
     }
 
+    /// The pure noises of legal recipes, in the same order, drawn side by side.
+    pub fn start_all(&self, recipes: Vec<Recipe>) -> Result<Vec<Row>, ReplayError> {
+        recipes
+            .into_par_iter()
+            .map(|recipe| self.start(recipe))
+            .collect()
+    }
+
     /// Makes every remaining move of every row. A row that fails stops and stays so; after an
     /// error, rows are to be started anew.
     pub fn replay(&self, rows: &mut [Row], watch: &mut Watch<'_>) -> Result<(), ReplayError> {

@@ -15,8 +15,9 @@
 mod folder;
 mod program;
 
-pub use program::{Fault, Limits};
+pub use program::{Fault, Limits, SECONDS};
 
+use crate::limits::COMMAND_SECONDS_MAX;
 use crate::picture::{Picture, PictureError};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use candle_core::Result;
@@ -51,6 +52,14 @@ pub enum CommandError {
     NotExecutable {
         /// The path given.
         path: PathBuf,
+    },
+    /// A time limit that is none.
+    #[error(
+        "{SECONDS} is `{text}`; it is a whole number of seconds from 1 to {COMMAND_SECONDS_MAX}"
+    )]
+    Seconds {
+        /// What it is.
+        text: String,
     },
     /// The system does not start it.
     #[error(
@@ -166,6 +175,15 @@ struct Answer {
 }
 
 impl Command {
+    /// Starts the program at `path` with the limits that variables set, looked up by name.
+    pub fn from_variables(
+        path: &Path,
+        look: impl Fn(&str) -> Option<String>,
+    ) -> std::result::Result<Self, CommandError> {
+        let limits = Limits::from_variables(look);
+        Self::start(path, limits.map_err(|text| CommandError::Seconds { text })?)
+    }
+
     /// Starts the program at `path`, which becomes part of the run's fingerprint by its content.
     pub fn start(path: &Path, limits: Limits) -> std::result::Result<Self, CommandError> {
         let given = || path.to_owned();

@@ -1,8 +1,11 @@
 //! Every limit of this crate, stored once, with its reason.
 
-/// Seconds that a verifier's program may take for one batch: a large network on a slow processor
-/// needs a minute, and a program that hangs should not cost an afternoon.
-pub const COMMAND_SECONDS_MAX: u64 = 120;
+/// Seconds that a verifier's program may take for one batch when nothing is said: a large network
+/// on a slow processor needs a minute, and a program that hangs should not cost an afternoon.
+pub const COMMAND_SECONDS: u64 = 120;
+
+/// Seconds that it may be given: a day, as long as its processor time may last.
+pub const COMMAND_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Bytes of a line that a verifier's program answers with: 256 scores need 6 KB.
 pub const COMMAND_REPLY_BYTES_MAX: usize = 64 << 10;
@@ -22,6 +25,9 @@ pub const COMMAND_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Files that a verifier's program has open; the usual default of systems.
 pub const COMMAND_OPEN_FILES_MAX: u64 = 1024;
+
+/// Bytes of a file of certificates: the whole of a system's authorities is a tenth of it.
+pub const LLM_AUTHORITIES_BYTES_MAX: u64 = 4 << 20;
 
 /// Requests to a judge that run at the same time: what free tiers allow.
 pub const LLM_CONCURRENT_MAX: usize = 4;

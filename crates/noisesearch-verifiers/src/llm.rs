@@ -20,7 +20,7 @@ pub use cache::Cache;
 pub use grade::{ASPECTS, Grade, PROMPT_VERSION, Question, Unreadable, Usage};
 pub use http::{Attempt, HttpError};
 pub use key::Key;
-pub use settings::{CACHE, KEY, MODEL, Settings, SettingsError, URL};
+pub use settings::{AUTHORITIES, CACHE, KEY, MODEL, Settings, SettingsError, URL};
 
 use crate::picture::{Picture, PictureError};
 use crate::verifier::{Samples, Verifier, VerifierId};

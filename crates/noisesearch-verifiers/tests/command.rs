@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use noisesearch_models::task::Task;
-use noisesearch_verifiers::command::{Command, CommandError, Limits};
+use noisesearch_verifiers::command::{Command, CommandError, Limits, SECONDS};
 use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::picture::Picture;
 use noisesearch_verifiers::verifier::Verifier;
@@ -382,4 +382,22 @@ fn a_program_that_cannot_start_is_an_error() {
     let lost = Command::start(&lost, Limits::default()).unwrap_err();
     assert!(lost.to_string().contains("cannot start"), "{lost}");
     assert_eq!(leftovers(), 0);
+}
+
+#[test]
+fn the_time_limit_is_set_by_a_variable() {
+    let set = |text: &str| {
+        let text = text.to_owned();
+        Limits::from_variables(|name| (name == SECONDS).then(|| text.clone()))
+    };
+    assert_eq!(Limits::from_variables(|_| None), Ok(Limits::default()));
+    assert_eq!(set(" "), Ok(Limits::default()));
+    assert_eq!(set("900").unwrap().batch, Duration::from_secs(900));
+    for wrong in ["0", "-1", "1.5", "2m", "86401", "99999999999999999999"] {
+        assert_eq!(set(wrong), Err(wrong.to_owned()));
+    }
+    let example = Path::new("none");
+    let error = Command::from_variables(example, |_| Some("soon".to_owned())).unwrap_err();
+    let says = "NOISESEARCH_CMD_SECONDS is `soon`; it is a whole number of seconds from 1 to 86400";
+    assert_eq!(error.to_string(), says);
 }

@@ -8,6 +8,7 @@ use noisesearch_models::decode::Pixels;
 use noisesearch_models::denoiser::{Conditioner, Decoder, Denoiser, Network};
 use noisesearch_models::gradient::{DecoderGradient, NetworkGradient, Slope};
 use noisesearch_models::lab::{self, GlyphsSize};
+use noisesearch_models::layers::Place;
 use noisesearch_models::models::sit::{Sit, SitConfig};
 use noisesearch_models::path::NoisePath;
 use noisesearch_models::replay::{Row, Sampler, State};
@@ -146,7 +147,7 @@ fn an_ascent_is_what_pytorch_makes_it() {
         task: task.clone(),
     };
     for (name, size) in [("base", GlyphsSize::Base), ("small", GlyphsSize::Small)] {
-        let model = lab::glyphs(size).unwrap();
+        let model = lab::glyphs(size, &Place::cpu()).unwrap();
         let conditioning = model.conditioner.encode(&task, guidance).unwrap();
         for case in golden[name]["ascents"].as_array().unwrap() {
             let sampler = Sampler {
@@ -231,8 +232,14 @@ fn gradients_are_what_differences_say() {
 fn gradients_are_where_they_should_be() {
     let oracle = noisesearch_verifiers::glyphs::oracle::Oracle::new(Judge::oracle().unwrap());
     assert!(oracle.gradient().is_none());
-    assert!(lab::scenes().unwrap().denoiser.gradient().is_none());
-    let glyphs = lab::glyphs(GlyphsSize::Small).unwrap();
+    assert!(
+        lab::scenes(&Place::cpu())
+            .unwrap()
+            .denoiser
+            .gradient()
+            .is_none()
+    );
+    let glyphs = lab::glyphs(GlyphsSize::Small, &Place::cpu()).unwrap();
     assert!(glyphs.denoiser.gradient().is_some());
     assert!(glyphs.decoder.gradient().is_some());
     let judge = Judge::classifier().unwrap();

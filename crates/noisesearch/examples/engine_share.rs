@@ -1,6 +1,7 @@
-//! Of a real best-of-n search on the lab's scenes model: the share of its time that is not spent
-//! in the denoiser, the decoder and the verifiers. `engine_share [CANDIDATES]` prints seconds of
-//! the whole search, of the parts, and the share of the rest.
+//! Of a real best-of-n search on the lab's scenes model: the share of its time in which neither
+//! the denoiser, the decoder nor a verifier is at work. `engine_share [CANDIDATES]` prints seconds
+//! of the whole search, of the parts (which overlap: a moment counts once), and the share of the
+//! rest; opening the model and writing the report are in the rest.
 
 use candle_core::{Result, Tensor};
 use noisesearch::observe::Control;
@@ -11,18 +12,33 @@ use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Conditioning, Decoder, Denoiser, LatentShape};
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Nanoseconds in the parts.
-type Clock = Arc<AtomicU64>;
+/// Seconds in which a part is at work.
+#[derive(Default)]
+struct Parts {
+    /// How many are at work now, and since when there is one.
+    working: Option<(u32, Instant)>,
+    seconds: f64,
+}
+
+type Clock = Arc<Mutex<Parts>>;
 
 fn timed<R>(clock: &Clock, work: impl FnOnce() -> R) -> R {
-    let start = Instant::now();
+    let parts = || clock.lock().unwrap_or_else(PoisonError::into_inner);
+    let begin = |parts: &mut Parts| {
+        let (others, since) = parts.working.unwrap_or_else(|| (0, Instant::now()));
+        parts.working = Some((others + 1, since));
+    };
+    begin(&mut parts());
     let result = work();
-    let nanoseconds = start.elapsed().as_nanos() as u64;
-    clock.fetch_add(nanoseconds, Ordering::Relaxed);
+    let end = |parts: &mut Parts| match parts.working.take() {
+        Some((1, since)) => parts.seconds += since.elapsed().as_secs_f64(),
+        other => parts.working = other.map(|(all, since)| (all - 1, since)),
+    };
+    end(&mut parts());
     result
 }
 
@@ -98,7 +114,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         cancel: &cancel,
     };
     let summary = noisesearch::run(&registry, &spec, &std::env::temp_dir(), control)?;
-    let (whole, parts) = (summary.seconds, clock.load(Ordering::Relaxed) as f64 * 1e-9);
+    let parts = clock.lock().unwrap_or_else(PoisonError::into_inner).seconds;
+    let whole = summary.seconds;
     let share = 100.0 * (whole - parts) / whole;
     println!("{whole:.3} s, {parts:.3} s in the parts, {share:.2} % besides");
     std::fs::remove_dir_all(summary.run)?;

@@ -1,7 +1,7 @@
 //! Where a run's files lie and where its model lives: the part of a spec that names the outside.
 
 use crate::spec::{SpecError, within};
-use noisesearch_models::layers::Place;
+use noisesearch_models::layers::{Place, SumOrder};
 use noisesearch_models::limits::SIDE_PIXELS_MAX;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +26,9 @@ pub struct Files {
     pub height: Option<usize>,
     /// Where the model lives: `cpu`, `cuda:0`, `metal`.
     pub device: Option<String>,
-    /// The number format of weights and activations: `f32`, `bf16`, `f16`.
+    /// The number format of weights and activations: `f32`, `bf16`, `f16`. On the CPU, where bf16
+    /// is that of matrices and their products, a run names the order of summands, too: `bf16-tile`
+    /// or `bf16-pair`, so that every processor makes the same images.
     pub dtype: Option<String>,
     /// Files or folders by the names of models, verifiers and components.
     pub weights: BTreeMap<String, PathBuf>,
@@ -47,13 +49,20 @@ impl Files {
         Ok(())
     }
 
+    /// Names the order of summands that bf16 has on this processor.
+    pub fn settle(&mut self) {
+        if self.on_cpu() && self.dtype.as_deref() == Some("bf16") {
+            self.dtype = Some(SumOrder::fastest().name().to_owned());
+        }
+    }
+
     /// The first key that only a model on the disk has.
     pub fn of_disk(&self) -> Option<&'static str> {
         let keys = [
             ("width", self.width.is_some()),
             ("height", self.height.is_some()),
             ("device", self.device.as_deref().is_some_and(|d| d != "cpu")),
-            ("dtype", self.dtype.as_deref().is_some_and(|d| d != "f32")),
+            ("dtype", self.dtype.as_deref() == Some("f16")),
         ];
         let found = keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
         found.or_else(|| self.parts().next().map(|(part, _)| part))
@@ -88,7 +97,12 @@ impl Files {
     pub fn backend(&self) -> String {
         let device = self.device.as_deref().unwrap_or("cpu");
         let device = device.split(':').next().unwrap_or(device);
-        format!("{device}-{}-v1", self.dtype_name())
+        format!("{device}-{}-v2", self.dtype_name())
+    }
+
+    /// Whether the model lives in the machine's own memory.
+    pub fn on_cpu(&self) -> bool {
+        matches!(self.device.as_deref(), None | Some("cpu"))
     }
 
     /// Opens the device.
@@ -112,7 +126,10 @@ impl Files {
             },
         })?;
         let dtype = self.dtype()?;
-        Ok(Place::new(device, dtype))
+        Ok(match self.order() {
+            Some(order) => Place::cpu_in_bf16(order),
+            None => Place::new(device, dtype),
+        })
     }
 
     fn device_kind(&self) -> Result<Kind, SpecError> {
@@ -140,6 +157,7 @@ impl Files {
             "f32" => Ok(DType::F32),
             "bf16" => Ok(DType::BF16),
             "f16" => Ok(DType::F16),
+            _ if self.order().is_some() => Ok(DType::BF16),
             other => Err(SpecError::Unknown {
                 what: "number format",
                 name: other.chars().take(80).collect(),
@@ -148,10 +166,15 @@ impl Files {
         }
     }
 
+    /// The order of summands, if the number format names one.
+    fn order(&self) -> Option<SumOrder> {
+        let mut named = SumOrder::ALL.into_iter().filter(|_| self.on_cpu());
+        named.find(|order| self.dtype.as_deref() == Some(order.name()))
+    }
+
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
     fn dtype_name(&self) -> &str {
-        let on_cpu = matches!(self.device.as_deref(), None | Some("cpu"));
-        let usual = if on_cpu { "f32" } else { "bf16" };
+        let usual = if self.on_cpu() { "f32" } else { "bf16" };
         self.dtype.as_deref().unwrap_or(usual)
     }
 }
@@ -197,9 +220,9 @@ mod tests {
 
     #[test]
     fn devices_and_formats_have_names() {
-        assert_eq!(files(None, None).backend(), "cpu-f32-v1");
-        assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v1");
-        assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v1");
+        assert_eq!(files(None, None).backend(), "cpu-f32-v2");
+        assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v2");
+        assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v2");
         for name in [
             "", "gpu", "cuda:", "cuda:-1", "cuda:999", "metal:0", "cpu:1",
         ] {

@@ -169,6 +169,10 @@ impl Page<'_> {
 
     fn ledger(&self) -> String {
         let Summary { billed, spent, .. } = self.summary;
+        let peak = self.summary.peak_bytes.map(crate::memory::size);
+        let peak = peak.map_or_else(String::new, |peak| {
+            format!("<p>Memory, at its peak: {peak}.</p>")
+        });
         let row = |name: &str, of: fn(&Column) -> u64| {
             format!(
                 "<tr><td>{name}</td><td>{}</td><td>{}</td></tr>",
@@ -179,7 +183,7 @@ impl Page<'_> {
         format!(
             "<h2>Ledger</h2><p>Billed is what the algorithm asked for; spent is what really ran, \
              the sample without search included.</p>\
-             <table><tr><th></th><th>billed</th><th>spent</th></tr>{}{}{}{}</table>",
+             <table><tr><th></th><th>billed</th><th>spent</th></tr>{}{}{}{}</table>{peak}",
             row("search NFE", |column| column.search_nfe),
             row("final NFE", |column| column.final_nfe),
             row("network passes", |column| column.passes),

@@ -7,7 +7,7 @@ use crate::known::download;
 use crate::registry::{Judges, ModelEntry, OpenError, Registry, TaskKind, VerifierEntry};
 use crate::spec::SpecError;
 use noisesearch_models::checkpoint::hub::Hub;
-use noisesearch_verifiers::command::{Command, Limits, PREFIX};
+use noisesearch_verifiers::command::{Command, PREFIX};
 use noisesearch_verifiers::image::{self, Entry};
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::{Path, PathBuf};
@@ -238,7 +238,7 @@ pub fn command(name: &str) -> Option<VerifierEntry> {
         about: "a program of your own".into(),
         judges: Judges::Colour(None),
         open: Arc::new(move || {
-            let started = Command::start(&path, Limits::default());
+            let started = Command::from_variables(&path, |name| std::env::var(name).ok());
             let boxed = started.map(|program| Box::new(program) as Box<dyn Verifier>);
             boxed.map_err(|error| OpenError::new(&label, error))
         }),

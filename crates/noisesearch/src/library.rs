@@ -62,6 +62,7 @@ pub fn model(
         files: files.clone(),
         side,
     };
+    let batch = open.batch();
     Ok(ModelEntry {
         name: name.to_owned(),
         about: found
@@ -72,19 +73,19 @@ pub fn model(
         colour: true,
         task,
         gflop,
-        defaults: defaults(&like.recipe, verifiers),
+        defaults: defaults(&like.recipe, batch, verifiers),
         open: Arc::new(move || open.run()),
     })
 }
 
-fn defaults(recipe: &Recipe, verifiers: Vec<&'static str>) -> Defaults {
+fn defaults(recipe: &Recipe, batch: usize, verifiers: Vec<&'static str>) -> Defaults {
     Defaults {
         steps: recipe.steps,
         search_steps: recipe.search_steps,
         guidance: recipe.guidance,
         solver: recipe.solver,
         budget: Budget::Evals(CANDIDATES),
-        batch: 1,
+        batch,
         count: 4,
         verifiers,
         watch: vec![],
@@ -101,13 +102,29 @@ struct Opening {
 }
 
 impl Opening {
-    fn run(&self) -> Result<Model, OpenError> {
-        let refuse = |reason: &dyn ToString| OpenError::new(&self.name, reason.to_string());
-        let options = Options {
-            place: self.files.place().map_err(|e| refuse(&e))?,
+    fn options(&self) -> Result<Options, SpecError> {
+        Ok(Options {
+            place: self.files.place()?,
             width: self.files.width.unwrap_or(self.side),
             height: self.files.height.unwrap_or(self.side),
+        })
+    }
+
+    /// Rows that run together when nothing is said: one for every thread of the processor, as far
+    /// as memory allows. What is wrong with the model is told when it is opened.
+    fn batch(&self) -> usize {
+        let options = self.files.on_cpu().then(|| self.options());
+        let need = |options: &Options| memory::need(&self.checkpoint, self.family, options, 1);
+        let Some(Ok(one)) = options.and_then(Result::ok).as_ref().map(need) else {
+            return 1;
         };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        memory::batch(one, memory::available(), threads)
+    }
+
+    fn run(&self) -> Result<Model, OpenError> {
+        let refuse = |reason: &dyn ToString| OpenError::new(&self.name, reason.to_string());
+        let options = self.options().map_err(|e| refuse(&e))?;
         if options.place.device.is_cpu() {
             let need = memory::need(
                 &self.checkpoint,

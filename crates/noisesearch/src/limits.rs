@@ -15,8 +15,9 @@ pub const GUIDANCE_MAX: f32 = 100.0;
 /// Bytes of a config file: specs are small.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of states that the prefix cache may hold.
-pub const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of states that the prefix cache holds when nothing is said: some thousand latents of small
+/// pictures and 250 of a megapixel, more than any search goes back to.
+pub const CACHE_BYTES: u64 = 256_000_000;
 
 /// Bytes of an image file of a run that is read back: the largest picture, uncompressed.
 pub const IMAGE_BYTES_MAX: u64 = 64 << 20;

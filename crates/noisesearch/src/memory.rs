@@ -37,7 +37,11 @@ pub fn need(
 ) -> Result<Need, CheckpointError> {
     let number = options.place.dtype.size_in_bytes() as u64;
     // All but a small part of the weights are matrices.
-    let weight = if options.place.half { 2 } else { number };
+    let weight = if options.place.bf16.is_some() {
+        2
+    } else {
+        number
+    };
     let size = |part: &str| match checkpoint.has(part) {
         true => checkpoint.parameters(part),
         false => Ok(0),
@@ -46,7 +50,8 @@ pub fn need(
     let network = size(family.network())? + size("vae")?;
     let config: Value = checkpoint.config(family.network())?;
     let latent = (options.width * options.height / 64) as u64;
-    let activations = (activations(&config, latent) * rows as u64).max(DECODED * DECODER);
+    // A batch is decoded while the next one is solved.
+    let activations = activations(&config, latent) * rows as u64 + DECODED * DECODER;
     Ok(Need {
         weights: text.max(network) * weight,
         activations: activations * number,
@@ -67,6 +72,15 @@ fn activations(config: &Value, latent: u64) -> u64 {
         (None, Some(width)) => latent / 4 * width * LIVE,
         (None, None) => 0,
     }
+}
+
+/// The largest batch, up to `most`, that leaves half of what the weights leave of the memory;
+/// `one` is what is needed for one pass. An evaluation that is guided is two passes.
+pub fn batch(one: Need, available: Option<u64>, most: usize) -> usize {
+    let Some(available) = available else { return 1 };
+    let free = available.saturating_sub(one.weights) / 2;
+    let fits = free / (2 * one.activations).max(1);
+    usize::try_from(fits).unwrap_or(most).clamp(1, most.max(1))
 }
 
 /// Refuses what does not fit.
@@ -116,11 +130,21 @@ pub fn available() -> Option<u64> {
     }
 }
 
+/// The most bytes of memory that this process has held at once; `None` where the system does not
+/// say.
+pub fn peak() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    kilobytes(&text, "VmHWM:")
+}
+
 /// The available bytes of `/proc/meminfo`.
 fn in_meminfo(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kilobytes(text, "MemAvailable:")
+}
+
+/// Bytes of a line such as `MemAvailable:  1000 kB`.
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -159,12 +183,27 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_leaves_half_of_the_memory() {
+        let one = Need {
+            weights: 4_000_000_000,
+            activations: 500_000_000,
+        };
+        let batches = [6, 7, 12, 13, 400].map(|giga| batch(one, Some(giga * 1_000_000_000), 8));
+        assert_eq!(batches, [1, 1, 4, 4, 8]);
+        assert_eq!(batch(one, Some(1), 8), 1);
+        assert_eq!(batch(one, None, 8), 1);
+    }
+
+    #[test]
     fn the_system_says_what_is_free() {
         let text = "MemTotal:       24000000 kB\nMemAvailable:    1000 kB\n";
         assert_eq!(in_meminfo(text), Some(1_024_000));
         assert_eq!(in_meminfo("MemAvailable: much"), None);
         if cfg!(target_os = "linux") {
             assert!(available().unwrap() > 1 << 20);
+            let before = peak().unwrap();
+            let bytes = std::hint::black_box(vec![1u8; 64 << 20]);
+            assert!(peak().unwrap() >= before.max(bytes.len() as u64));
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The only way to a denoiser: every row that runs is counted, forwards and backwards.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use noisesearch_core::ledger::BACKWARD_NFE;
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Conditioning, Denoiser, LatentShape};
 use noisesearch_models::gradient::DenoiserGradient;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A denoiser that counts.
 pub struct Meter {
     denoiser: Box<dyn Denoiser>,
     nfe: AtomicU64,
+    given_up: AtomicBool,
 }
 
 impl Meter {
@@ -19,6 +20,7 @@ impl Meter {
         Self {
             denoiser,
             nfe: AtomicU64::new(0),
+            given_up: AtomicBool::new(false),
         }
     }
 
@@ -26,6 +28,11 @@ impl Meter {
     /// [`BACKWARD_NFE`].
     pub fn nfe(&self) -> u64 {
         self.nfe.load(Ordering::Relaxed)
+    }
+
+    /// Whether evaluations are refused from now on, because nobody waits for them.
+    pub fn give_up(&self, yes: bool) {
+        self.given_up.store(yes, Ordering::Relaxed);
     }
 }
 
@@ -35,6 +42,9 @@ impl Denoiser for Meter {
     }
 
     fn denoise(&self, x: &Tensor, at: Level, cond: &Conditioning) -> Result<Tensor> {
+        if self.given_up.load(Ordering::Relaxed) {
+            bail!("the search ended before this was needed");
+        }
         self.nfe.fetch_add(x.dim(0)? as u64, Ordering::Relaxed);
         self.denoiser.denoise(x, at, cond)
     }

@@ -221,7 +221,7 @@ impl Registry {
                 key: key.replace('_', "-"),
                 model: entry.name.clone(),
             }),
-            None => Ok(entry.clone()),
+            None => Ok(crate::lab::at(entry, files.place()?)),
         }
     }
 

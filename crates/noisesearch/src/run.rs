@@ -7,12 +7,13 @@ use crate::identity;
 use crate::observe::Control;
 use crate::record::Recorder;
 use crate::registry::Registry;
+use crate::relay::BATCHES;
 use crate::report;
 use crate::rundir::{BASELINE, BEST, RunDir, SUMMARY};
 use crate::session::Session;
 use crate::spec::Checked;
 use crate::summary::{Shown, Summary};
-use noisesearch_core::drive::{DriveError, Rules, Verdict, drive};
+use noisesearch_core::drive::{DriveError, Rules, Verdict};
 use noisesearch_core::job::{JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal, JournalError, Opened};
 use noisesearch_core::ledger::Ledger;
@@ -119,7 +120,7 @@ struct Answer {
 }
 
 impl Work<'_> {
-    fn go(mut self, opened: Opened, mut control: Control) -> Result<Summary, Error> {
+    fn go(self, opened: Opened, mut control: Control) -> Result<Summary, Error> {
         let terms = self.spec.terms()?;
         let mut search = self
             .spec
@@ -128,7 +129,7 @@ impl Work<'_> {
             .map_err(crate::spec::SpecError::from)?;
         let rules = Rules {
             budget: self.spec.budget,
-            room: self.spec.batch,
+            room: BATCHES * self.spec.batch,
             verifiers: self.spec.scored().len(),
             passes_per_nfe: self.engine.passes_per_nfe(),
         };
@@ -138,11 +139,11 @@ impl Work<'_> {
             fingerprint: &self.fingerprint,
         };
         let gallery = Gallery::new(self.run, recorder(), forget);
-        let mut session =
-            Session::new(self.spec, &mut self.engine, self.run, gallery, &mut control);
+        let mut session = Session::new(self.spec, &self.engine, self.run, gallery, &mut control);
         session.began = self.began;
         let baseline = prepare(&mut session, &recorder(), &*search)?;
-        let verdict = drive(&mut *search, opened, rules, &mut session)
+        let verdict = session
+            .search(&mut *search, opened, rules)
             .map_err(|error| drive_error(self.run, error))?;
         session.start();
         let finalists = search.finalists(self.spec.count);
@@ -168,6 +169,7 @@ impl Work<'_> {
             billed: answer.billed.into(),
             spent: answer.spent.into(),
             seconds: verdict.spent.seconds.max(elapsed),
+            peak_bytes: crate::memory::peak(),
             journal: verdict.head.to_string(),
         };
         report::write(self.run, self.spec, &summary)?;

@@ -5,12 +5,15 @@ use crate::error::Error;
 use crate::gallery::Gallery;
 use crate::observe::{Control, Progress};
 use crate::picture::Picture;
+use crate::relay::{Batch, Relay};
 use crate::rundir::{BEST, RunDir};
 use crate::spec::Checked;
-use noisesearch_core::drive::{Finished, News, World};
+use noisesearch_core::drive::{DriveError, Finished, News, Rules, Verdict, World, drive};
 use noisesearch_core::job::{Job, JobId, Outcome, View};
+use noisesearch_core::journal::Opened;
 use noisesearch_core::ledger::Ledger;
 use noisesearch_core::recipe::Recipe;
+use noisesearch_core::search::Search;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -22,7 +25,7 @@ pub struct Session<'a, 'c> {
     /// What is run.
     pub spec: &'a Checked,
     /// Makes and scores recipes.
-    pub engine: &'a mut Engine,
+    pub engine: &'a Engine,
     /// Where it runs.
     pub run: &'a RunDir,
     /// Its best candidates.
@@ -33,9 +36,10 @@ pub struct Session<'a, 'c> {
     pub baseline: Option<(Recipe, Made)>,
     /// Spent, but in no [`Finished`] yet.
     pub unreported: Ledger,
+    /// Spent by batches that were told.
+    reported: Ledger,
     /// When this process began.
     pub began: Instant,
-    waiting: Vec<Job>,
     pictures: BTreeMap<JobId, Picture>,
     told: u64,
     failed: u64,
@@ -46,7 +50,7 @@ impl<'a, 'c> Session<'a, 'c> {
     /// A session that has done nothing yet.
     pub fn new(
         spec: &'a Checked,
-        engine: &'a mut Engine,
+        engine: &'a Engine,
         run: &'a RunDir,
         gallery: Gallery<'a>,
         control: &'a mut Control<'c>,
@@ -59,8 +63,8 @@ impl<'a, 'c> Session<'a, 'c> {
             control,
             baseline: None,
             unreported: Ledger::default(),
+            reported: Ledger::default(),
             began: Instant::now(),
-            waiting: Vec::new(),
             pictures: BTreeMap::new(),
             told: 0,
             failed: 0,
@@ -72,18 +76,33 @@ impl<'a, 'c> Session<'a, 'c> {
     pub fn make(&mut self, wanted: &[(&Recipe, View)]) -> Result<(Vec<Made>, Ledger), Error> {
         let before = self.engine.spent();
         let made = self.engine.make(wanted);
+        self.pass_notes();
+        Ok((made?, difference(self.engine.spent(), before)))
+    }
+
+    /// Runs the search until it ends or is cancelled.
+    pub fn search(
+        &mut self,
+        search: &mut dyn Search,
+        opened: Opened,
+        rules: Rules,
+    ) -> Result<Verdict, DriveError<Error>> {
+        let (engine, cancel) = (self.engine, self.control.cancel);
+        let (before, reported) = (engine.spent(), self.reported);
+        let verdict = Relay::with(engine, cancel, |relay| {
+            let session = &mut *self;
+            drive(search, opened, rules, &mut Searching { session, relay })
+        });
+        // What was given up, too, has run.
+        let known = difference(self.reported, reported);
+        self.unreported += difference(difference(engine.spent(), before), known);
+        verdict
+    }
+
+    fn pass_notes(&mut self) {
         for note in self.engine.notes() {
             self.control.observer.note(&note);
         }
-        let made = made?;
-        let after = self.engine.spent();
-        let spent = Ledger {
-            search_nfe: after.search_nfe - before.search_nfe,
-            passes: after.passes - before.passes,
-            verifier_calls: after.verifier_calls - before.verifier_calls,
-            ..Ledger::default()
-        };
-        Ok((made, spent))
     }
 
     /// Tells the observer once that the search begins.
@@ -97,41 +116,50 @@ impl<'a, 'c> Session<'a, 'c> {
     }
 }
 
-impl World for Session<'_, '_> {
+/// A session in its loop.
+struct Searching<'s, 'a, 'c> {
+    session: &'s mut Session<'a, 'c>,
+    relay: Relay,
+}
+
+impl World for Searching<'_, '_, '_> {
     type Error = Error;
 
     fn submit(&mut self, jobs: &[Job]) -> Result<(), Error> {
-        self.waiting.extend_from_slice(jobs);
+        if self.session.control.cancelled() {
+            return Ok(()); // the run ends when what is under way is told
+        }
+        let known = |job: &Job| {
+            let (recipe, made) = self.session.baseline.as_ref()?;
+            let same = job.view == View::Final && job.recipe == *recipe;
+            same.then(|| (job.id, made.clone()))
+        };
+        for jobs in jobs.chunks(self.session.spec.batch) {
+            self.relay.put(Batch {
+                jobs: jobs.to_vec(),
+                known: jobs.iter().find_map(known),
+            });
+        }
         Ok(())
     }
 
     fn poll(&mut self) -> Result<Vec<Finished>, Error> {
-        let jobs = std::mem::take(&mut self.waiting);
-        let known = |job: &Job| {
-            let (recipe, made) = self.baseline.as_ref()?;
-            (job.view == View::Final && job.recipe == *recipe).then(|| made.clone())
+        let done = self.relay.take();
+        self.session.pass_notes();
+        let Some(done) = done? else {
+            return Ok(Vec::new());
         };
-        let mut done: Vec<(JobId, Made)> = Vec::with_capacity(jobs.len());
-        let mut fresh: Vec<&Job> = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            match known(job) {
-                Some(made) => done.push((job.id, made)),
-                None => fresh.push(job),
-            }
-        }
-        let wanted: Vec<_> = fresh.iter().map(|job| (&job.recipe, job.view)).collect();
-        let (made, spent) = self.make(&wanted)?;
-        done.extend(fresh.iter().map(|job| job.id).zip(made));
+        self.session.reported += done.spent;
         // What a batch cost belongs to its jobs together; it stands with the first.
-        let mut spent = Some(spent);
-        let unreported = std::mem::take(&mut self.unreported);
-        let finished = done.into_iter().map(|(job, made)| {
+        let mut spent = Some(done.spent);
+        let unreported = std::mem::take(&mut self.session.unreported);
+        let finished = done.made.into_iter().map(|(job, made)| {
             let spent = spent.take().map(|mut spent| {
                 spent += unreported;
                 spent
             });
-            self.pictures
-                .extend(made.picture.map(|picture| (job, picture)));
+            let picture = made.picture.map(|picture| (job, picture));
+            self.session.pictures.extend(picture);
             Finished {
                 job,
                 result: made.result,
@@ -141,6 +169,20 @@ impl World for Session<'_, '_> {
         Ok(finished.collect())
     }
 
+    fn told(&mut self, news: &News) -> Result<(), Error> {
+        self.session.told(news)
+    }
+
+    fn seconds(&mut self) -> f64 {
+        self.session.began.elapsed().as_secs_f64()
+    }
+
+    fn cancelled(&mut self) -> bool {
+        self.session.control.cancelled() && self.relay.is_empty()
+    }
+}
+
+impl Session<'_, '_> {
     fn told(&mut self, news: &News) -> Result<(), Error> {
         let picture = self.pictures.remove(&news.job.id);
         self.told += 1;
@@ -176,12 +218,14 @@ impl World for Session<'_, '_> {
         self.control.observer.progress(&progress);
         Ok(())
     }
+}
 
-    fn seconds(&mut self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
-    fn cancelled(&mut self) -> bool {
-        self.control.cancelled()
+/// What was spent from `before` to `after`; all of it as search, no seconds.
+fn difference(after: Ledger, before: Ledger) -> Ledger {
+    Ledger {
+        search_nfe: after.search_nfe - before.search_nfe,
+        passes: after.passes - before.passes,
+        verifier_calls: after.verifier_calls - before.verifier_calls,
+        ..Ledger::default()
     }
 }

@@ -5,8 +5,9 @@
 //! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
 
 use crate::files::Files;
-use crate::limits::{BATCH_MAX, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
+use crate::limits::{BATCH_MAX, CACHE_BYTES, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
 use crate::registry::Registry;
+use crate::size::Size;
 use crate::spec_judges::{Asked, Judges};
 use noisesearch_core::budget::{Budget, Target};
 use noisesearch_core::ledger::NfeRule;
@@ -57,6 +58,9 @@ pub struct Spec {
     pub seed: Option<u64>,
     /// Rows that run together, 1 to 256; changes speed and nothing else.
     pub batch: Option<usize>,
+    /// Bytes of states that are kept to go back to, such as `256MB`; changes speed and nothing
+    /// else.
+    pub cache: Option<Size>,
     /// How many of the best candidates are kept as images, 1 to 64.
     pub count: Option<usize>,
     /// Columns of the images in pixels, for models on the disk; theirs by default.
@@ -108,6 +112,8 @@ pub struct Resolved {
     pub seed: u64,
     /// Rows that run together.
     pub batch: usize,
+    /// States kept to go back to.
+    pub cache: Size,
     /// Images kept.
     pub count: usize,
     /// Where files lie and the model lives.
@@ -165,6 +171,7 @@ impl Spec {
             solver: self.solver.or(base.solver),
             seed: self.seed.or(base.seed),
             batch: self.batch.or(base.batch),
+            cache: self.cache.or(base.cache),
             count: self.count.or(base.count),
             width: self.width.or(base.width),
             height: self.height.or(base.height),
@@ -202,6 +209,7 @@ impl Spec {
             rows: 0,
         };
         files.check()?;
+        files.settle();
         let model = registry.model_for(&task, self.model.as_deref(), &files)?;
         let defaults = &model.defaults;
         let steps = within("steps", self.steps.unwrap_or(defaults.steps), 1, STEPS_MAX)?;
@@ -240,6 +248,7 @@ impl Spec {
                 .map_or(Ok(defaults.solver), |name| name.parse())?,
             seed: within("seed", self.seed.unwrap_or(0), 0, i64::MAX as u64)?,
             batch,
+            cache: self.cache.unwrap_or(Size(CACHE_BYTES)),
             count: within("count", self.count.unwrap_or(defaults.count), 1, COUNT_MAX)?,
             files,
             search,
@@ -325,6 +334,7 @@ impl Checked {
             solver: Some(self.solver.name().to_owned()),
             seed: Some(self.seed),
             batch: Some(self.batch),
+            cache: Some(self.cache),
             count: Some(self.count),
             width: self.files.width,
             height: self.files.height,

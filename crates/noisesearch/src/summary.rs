@@ -27,6 +27,10 @@ pub struct Summary {
     pub spent: Column,
     /// Wall-clock seconds of all sessions.
     pub seconds: f64,
+    /// The most bytes of memory that the process held which wrote this; left out where the system
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
     /// Checksum of the whole journal, in hexadecimal; two people may compare.
     pub journal: String,
 }

@@ -43,7 +43,7 @@ pub struct Mismatch {
 /// compares scores and pixels exactly. Reads without a lock and changes nothing.
 pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
-    let mut engine = Engine::open(registry, &spec)?;
+    let engine = Engine::open(registry, &spec)?;
     let print = identity::of_run(&spec, &engine).map_err(|source| journal_error(&run, source))?;
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(&run, source))?;
     if let Some(difference) = snapshot.fingerprint.difference(&print) {

@@ -62,7 +62,7 @@ fn setting(name: &str, default: u64) -> u64 {
 /// What an undisturbed run leaves behind.
 #[derive(PartialEq, Debug)]
 struct Left {
-    /// `summary.json` without seconds and what was spent.
+    /// `summary.json` without seconds, memory and what was spent.
     summary: Value,
     /// Outcomes in the journal, in order.
     told: Vec<Value>,
@@ -77,6 +77,8 @@ fn left(scratch: &Scratch, run: &Path) -> Left {
     for key in ["seconds", "spent", "journal"] {
         summary.as_object_mut().unwrap().remove(key).unwrap();
     }
+    // Where the system says it.
+    summary.as_object_mut().unwrap().remove("peak_bytes");
     Left {
         summary,
         told: told(&scratch.read(run.join("journal.jsonl"))),

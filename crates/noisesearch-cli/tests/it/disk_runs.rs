@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::process::Child;
 use std::time::Duration;
 
+/// Where the published SDXL would lie.
+const SDXL: &str = "hub/models--stabilityai--stable-diffusion-xl-base-1.0/snapshots/abc";
+
 /// Where the published FLUX.1 [dev] would lie.
 const FLUX: &str = "hub/models--black-forest-labs--FLUX.1-dev/snapshots/abc";
 
@@ -100,7 +103,7 @@ fn stop(scratch: &Scratch, child: Child, signal: Signal) -> Ended {
 fn a_stopped_run_of_a_disk_model_goes_on_to_the_same_end() {
     let scratch = scratch("stopped");
     folders::flux(&scratch.path("tiny"), "dev");
-    let more = ["--budget=10evals", "--steps=2", "--out"];
+    let more = ["--budget=40evals", "--steps=2", "--out"];
     let args = |out| generate("./tiny", &[&more[..], &[out]].concat());
     let whole = summary(scratch.run(&args("whole")));
     for (signal, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
@@ -132,4 +135,31 @@ fn a_flux_file_of_its_authors_is_a_model() {
     let replaced = run("flux.1-dev", &["--transformer=flux1-dev.safetensors"]);
     assert_eq!(single, replaced);
     assert_ne!(single.2, run("flux.1-dev", &[]).2);
+}
+
+/// `sd_xl_base_1.0.safetensors` holds network, autoencoder and both text encoders; configurations
+/// and tokenizers are those of the published model.
+#[test]
+fn an_sdxl_file_of_its_authors_is_a_model() {
+    let scratch = scratch("sdxl-file");
+    folders::stable_diffusion_xl_of_two_layers(&scratch.path(SDXL));
+    let file = folders::golden("single-sdxl-pipeline");
+    scratch.write("sd_xl_base.safetensors", checkpoint(&file.tensors));
+    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let run = |model, more: &[&str]| {
+        let budget = ["--budget=3evals", "--steps=2"];
+        let args = generate(model, &[&budget[..], more].concat());
+        best(&scratch, &summary(scratch.run_with(&args, &cache)))
+    };
+    let single = run("./sd_xl_base.safetensors", &[]);
+    let parts = ["unet", "vae", "text-encoder", "text-encoder-2"];
+    let parts = parts.map(|part| format!("--weights={part}=sd_xl_base.safetensors"));
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    assert_eq!(single, run("sdxl", &parts));
+    // Each of them is taken from the file: without it, another picture comes out.
+    for left_out in 0..parts.len() {
+        let mut fewer = parts.clone();
+        fewer.remove(left_out);
+        assert_ne!(single.2, run("sdxl", &fewer).2, "{}", parts[left_out]);
+    }
 }

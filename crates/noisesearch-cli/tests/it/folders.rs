@@ -84,6 +84,17 @@ pub fn stable_diffusion_xl(root: &Path) {
     words(&root.join("tokenizer_2"), &golden, "!");
 }
 
+/// The same with the network of `single-sdxl-pipeline`, which has as many layers as the published
+/// one: only that can be written in its authors' layout.
+pub fn stable_diffusion_xl_of_two_layers(root: &Path) {
+    stable_diffusion_xl(root);
+    let golden = golden("single-sdxl-pipeline");
+    write(&root.join("unet/config.json"), golden.config.to_string());
+    let shapes = golden.more["unet"].clone();
+    let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_value(shapes).unwrap();
+    write(&root.join("unet/model.safetensors"), checkpoint(&shapes));
+}
+
 /// `kind` is `dev` or `schnell`.
 pub fn flux(root: &Path, kind: &str) {
     let golden = golden(&format!("pipeline-flux-{kind}"));

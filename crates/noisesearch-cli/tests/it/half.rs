@@ -94,3 +94,34 @@ fn pictures_of_bf16_are_ranked_as_those_of_f32() {
     let apart = apart.fold(0.0, f64::max) / spread;
     assert!(apart < APART, "{apart}");
 }
+
+/// A run in bf16 names the order of its sums, so that it is made again on any processor; the
+/// tests of the kernels show that every one of them follows both orders bit for bit.
+#[test]
+fn runs_in_bf16_are_made_again_bit_for_bit() {
+    let scratch = Scratch::new("lab-bf16");
+    for (dtype, batch) in [("bf16", "16"), ("bf16-tile", "5"), ("bf16-pair", "3")] {
+        let args = [
+            "generate",
+            "a red circle",
+            "--steps=3",
+            "--budget=9evals",
+            "--json",
+            "--dtype",
+            dtype,
+            "--out",
+            dtype,
+            "--batch",
+            batch,
+        ];
+        let summary = scratch.done(&args).json();
+        let run = summary["run"].as_str().unwrap();
+        let toml = String::from_utf8(scratch.read(format!("{run}/run.toml"))).unwrap();
+        let named = ["bf16-tile", "bf16-pair"].map(|name| format!("dtype = \"{name}\""));
+        assert!(named.iter().any(|line| toml.contains(line)), "{toml}");
+        scratch.done(&["verify", run, "--all"]);
+        let config = format!("{run}/run.toml");
+        let again = scratch.done(&["generate", "--config", &config, "--json", "--batch=16"]);
+        assert_eq!(again.json()["best"]["scores"], summary["best"]["scores"]);
+    }
+}

@@ -19,4 +19,5 @@ mod half;
 #[path = "../../../noisesearch/tests/hub/server.rs"]
 mod hub_server;
 mod measure;
+mod slow_program;
 mod study;

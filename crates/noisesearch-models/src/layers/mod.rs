@@ -2,7 +2,7 @@
 //!
 //! A sequence is `[b, tokens, channels]`, an image `[b, height, width, channels]`: channels are
 //! always innermost, so a 1x1 convolution is a [`Linear`] and an image is a sequence by `reshape`.
-//! On the CPU a layer holds packed f32 weights and runs the kernels of [`crate::nn`] with all
+//! On the CPU a layer holds packed weights, f32 or bf16, and runs the kernels of [`crate::nn`] with all
 //! threads; elsewhere it holds tensors and runs candle's operations. Both follow one formula, which
 //! the tests compute again. On the CPU a row's result does not depend on its neighbours, on the
 //! batch or on the number of threads, bit for bit.
@@ -20,9 +20,10 @@ mod rotary;
 mod source;
 
 pub use crate::nn::activation::Activation;
+pub use crate::nn::bf16::Order as SumOrder;
 pub use activation::{activate, gated};
 pub use attention::{Attend, attention};
-pub use conv::{Conv2d, Geometry, upsample};
+pub use conv::{Before, Conv2d, Geometry, upsample};
 pub use embed::{Order, timestep, timestep_closed};
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;

@@ -1,5 +1,6 @@
 //! A place in a model file, from which layers take their tensors by relative name.
 
+use crate::nn::bf16::Order;
 use crate::nn::gemm::PackedWeight;
 use crate::weights::{Weights, WeightsError};
 use candle_core::{DType, Device, Tensor};
@@ -13,11 +14,11 @@ pub type Loaded<T> = Result<T, WeightsError>;
 pub struct Place {
     /// The device of weights and activations.
     pub device: Device,
-    /// The number format of activations, and of weights unless `half`. F32 on the CPU runs our
+    /// The number format of activations, and of weights unless `bf16`. F32 on the CPU runs our
     /// kernels.
     pub dtype: DType,
-    /// On the CPU: matrices are kept in bf16 and widened as they are used.
-    pub half: bool,
+    /// On the CPU: matrices are kept and multiplied in bf16, in this order of summands.
+    pub bf16: Option<Order>,
 }
 
 impl Place {
@@ -26,30 +27,41 @@ impl Place {
         Self {
             device: Device::Cpu,
             dtype: DType::F32,
-            half: false,
+            bf16: None,
         }
     }
 
-    /// A device, and the number format that is asked for there. The CPU computes in f32: there
-    /// bf16 halves the memory of matrices, and f16 weights are widened.
+    /// A device, and the number format that is asked for there. Activations on the CPU are f32:
+    /// there bf16 is that of matrices and their products, and f16 weights are widened.
     pub fn new(device: Device, dtype: DType) -> Self {
         if !device.is_cpu() {
-            let half = false;
+            let bf16 = None;
             return Self {
                 device,
                 dtype,
-                half,
+                bf16,
             };
         }
         Self {
-            half: dtype == DType::BF16,
+            bf16: (dtype == DType::BF16).then(Order::fastest),
+            ..Self::cpu()
+        }
+    }
+
+    /// The CPU, with matrices and their products in bf16, in this order of summands.
+    pub fn cpu_in_bf16(order: Order) -> Self {
+        Self {
+            bf16: Some(order),
             ..Self::cpu()
         }
     }
 
     /// A weight as it is kept in this place.
     pub(crate) fn keep(&self, weight: PackedWeight) -> PackedWeight {
-        if self.half { weight.halved() } else { weight }
+        match self.bf16 {
+            Some(order) => weight.in_bf16(order),
+            None => weight,
+        }
     }
 
     /// Whether layers are made for the kernels of [`crate::nn`].

@@ -1,5 +1,6 @@
 //! 3x3 convolution as a product whose left operand is windows into a zero-bordered image.
 
+use super::bf16::Order;
 use super::buffer::{Arena, Buffer};
 use super::gemm::{Epilogue, PackedWeight, Windows};
 use super::isa::Isa;
@@ -108,6 +109,14 @@ impl Conv3x3 {
         Self::new(&mirrored, &[], outputs, 1)
     }
 
+    /// The same with products in bf16.
+    pub fn in_bf16(self, order: Order) -> Self {
+        Self {
+            weight: self.weight.in_bf16(order),
+            ..self
+        }
+    }
+
     /// Output channels.
     pub fn outputs(&self) -> usize {
         self.weight.outputs()
@@ -198,6 +207,40 @@ mod tests {
             });
             image.give(&mut arena);
             assert_close(&got, &plain(&x, &w, &bias, shape, stride), 1e-6);
+        }
+    }
+
+    /// In bf16 a convolution is a product of its windows, whether tiles read them in place or not.
+    #[test]
+    fn convolutions_in_bf16_are_near_those_in_f32() {
+        let mut arena = Arena::default();
+        for ([height, width, c], outputs, stride) in [
+            ([5, 16, 32], 20, 1),
+            ([9, 32, 32], 33, 2),
+            ([40, 48, 64], 16, 1),
+            ([8, 8, 64], 32, 1),
+            ([6, 16, 12], 16, 1),
+            ([7, 5, 4], 3, 2),
+        ] {
+            let x = wave(height * width * c, 1.0);
+            let w = wave(outputs * c * 9, 1.0);
+            let bias = wave(outputs, 1.0);
+            let mut image = Padded::take(&mut arena, [height, width, c]);
+            image.fill(&x);
+            for order in [Order::Tile, Order::Pair] {
+                let conv = || Conv3x3::new(&w, &bias, c, stride);
+                let apply = |conv: &Conv3x3| {
+                    same_on_every_isa(|isa| {
+                        let [lines, columns] = conv.output_size([height, width]);
+                        let mut out = vec![0.0; lines * columns * outputs];
+                        conv.apply(isa, &image, &mut out, Epilogue::Store);
+                        out
+                    })
+                };
+                let (got, want) = (apply(&conv().in_bf16(order)), apply(&conv()));
+                let want: Vec<f64> = want.iter().map(|&y| f64::from(y)).collect();
+                assert_close(&got, &want, 6e-3);
+            }
         }
     }
 

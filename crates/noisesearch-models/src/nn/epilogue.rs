@@ -18,12 +18,9 @@ pub enum Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    /// The same for the columns from `first` on.
-    pub(crate) fn from(self, first: usize) -> Self {
-        match self {
-            Epilogue::AddGated(gate) => Epilogue::AddGated(&gate[first..]),
-            other => other,
-        }
+    /// Whether it does not read what was in `out`, so that sums may wait there.
+    pub(crate) fn replaces(self) -> bool {
+        !matches!(self, Epilogue::Add | Epilogue::AddGated(_))
     }
 
     /// Writes rows of 16, `stride` apart, from products `y` of columns from `column` on.

@@ -3,23 +3,30 @@
 //! The weight is packed once into panels of 16 columns, `[k][16]`. A tile of 6 rows by one panel
 //! (8 rows by two panels with AVX-512) stays in registers while k runs from first to last, so
 //! **each output is `fma(a[k], b[k], …)` in increasing k from the bias**, whatever the tile.
-//! A panel is read by all rows of a block that fits the second-level cache; the layout follows
-//! Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), without
-//! its blocking of k, which measured no faster.
+//! A long k is cut: a part of a panel is read by all rows of a block that fits the second-level
+//! cache, and what was summed so far waits in the result, which holds it exactly. Layout and
+//! blocking follow Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+//! (2008).
 //!
 //! The left operand is never copied: [`Windows`] describes plain rows and the windows of a
 //! convolution alike.
 
+use super::accumulate::{Ahead, accumulate};
 use super::activation::{gelu, silu};
+use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
-use super::half::HalfPanels;
-use super::isa::{Isa, Kernel};
+use super::isa::{Isa, Kernel, prefetch};
 use super::lanes::{Lanes, PANEL, load};
+pub use super::windows::Windows;
+use std::ops::Range;
 mod unpack;
 
-/// Floats of the left operand that one sweep over the panels reads: half of a 512 KiB L2.
-const BLOCK_FLOATS: usize = 64 * 1024;
+/// Floats of the left operand that one sweep over the panels reads: half of a 1 MiB L2.
+const BLOCK_FLOATS: usize = 128 * 1024;
+/// The longest part of k that is summed before the next rows: a pair of panels is then 64 KiB.
+/// Shorter parts fit the first-level cache, but sums then come and go too often.
+const DEPTH: usize = 512;
 
 /// A weight `[n, k]` packed into panels, with its bias.
 #[derive(Debug)]
@@ -34,7 +41,7 @@ pub struct PackedWeight {
 #[derive(Debug)]
 enum Store {
     Wide(Buffer),
-    Half(HalfPanels),
+    Bf16(Bf16Panels),
 }
 
 impl PackedWeight {
@@ -65,15 +72,14 @@ impl PackedWeight {
         }
     }
 
-    /// The same weight kept in bf16, half as large. It is widened panel by panel as it is used, so
-    /// products are those of the rounded weight in f32.
-    pub fn halved(self) -> Self {
-        let panels = match self.panels {
-            Store::Wide(panels) => HalfPanels::new(&panels),
-            Store::Half(panels) => panels,
+    /// The same weight rounded to bf16, half as large; its products take both operands in bf16.
+    pub fn in_bf16(self, order: Order) -> Self {
+        let panels = match &self.panels {
+            Store::Wide(panels) => Bf16Panels::new(panels, self.inputs, order),
+            Store::Bf16(_) => return self,
         };
         Self {
-            panels: Store::Half(panels),
+            panels: Store::Bf16(panels),
             ..self
         }
     }
@@ -93,49 +99,31 @@ impl PackedWeight {
     /// Activations are a second pass, which measured faster than working in the tiles' registers
     /// as long as `out` stays in the second-level cache.
     pub fn apply(&self, isa: Isa, left: Windows, out: &mut [f32], epilogue: Epilogue) {
-        let count = left.count * self.outputs;
+        let (count, stride) = (left.count * self.outputs, self.outputs);
+        let product = Output {
+            data: &mut *out,
+            stride,
+        };
         match &self.panels {
             Store::Wide(panels) => {
-                self.product(isa, left, panels, [0, self.outputs], out, epilogue)
+                let right = Panels {
+                    data: panels,
+                    bias: &self.bias,
+                    outputs: self.outputs,
+                    k: self.inputs,
+                };
+                gemm(isa, left, right, product, epilogue);
             }
-            Store::Half(panels) => panels.each(isa, self.inputs, |first, panels| {
-                let columns = (panels.len() / self.inputs).min(self.outputs - first);
-                self.product(isa, left, panels, [first, columns], out, epilogue);
-            }),
+            Store::Bf16(panels) => {
+                let right = (panels, &self.bias);
+                bf16::product(isa, left, right, product, (stride, epilogue));
+            }
         }
         match epilogue {
             Epilogue::Silu => silu(isa, &mut out[..count]),
             Epilogue::Gelu => gelu(isa, &mut out[..count]),
             Epilogue::Store | Epilogue::Add | Epilogue::AddGated(_) => {}
         }
-    }
-
-    /// `columns` of the result from column `first` on, whose panels are given.
-    fn product(
-        &self,
-        isa: Isa,
-        left: Windows,
-        panels: &[f32],
-        [first, columns]: [usize; 2],
-        out: &mut [f32],
-        epilogue: Epilogue,
-    ) {
-        let right = Panels {
-            data: panels,
-            bias: &self.bias[first..],
-            outputs: columns,
-            k: self.inputs,
-        };
-        let start = first.min(out.len());
-        let data = &mut out[start..];
-        let stride = self.outputs;
-        gemm(
-            isa,
-            left,
-            right,
-            Output { data, stride },
-            epilogue.from(first),
-        );
     }
 }
 
@@ -168,67 +156,6 @@ pub(crate) struct Output<'a> {
     pub data: &'a mut [f32],
     /// Distance between rows.
     pub stride: usize,
-}
-
-/// The rows of a left operand, each made of `runs` stretches of `run_len` adjoining floats.
-///
-/// Row `i` is window `(i / width, i % width)` of an image; its run `r` starts at
-/// `i / width * line_step + i % width * step + r * run_step`.
-#[derive(Clone, Copy, Debug)]
-pub struct Windows<'a> {
-    /// The floats that the windows look at.
-    pub data: &'a [f32],
-    /// Windows in all.
-    pub count: usize,
-    /// Windows side by side.
-    pub width: usize,
-    /// Distance between neighbours.
-    pub step: usize,
-    /// Distance between lines of windows.
-    pub line_step: usize,
-    /// Stretches a window.
-    pub runs: usize,
-    /// Floats in a stretch.
-    pub run_len: usize,
-    /// Distance between stretches.
-    pub run_step: usize,
-}
-
-impl<'a> Windows<'a> {
-    /// Plain rows: all of `data: [rows, k]`.
-    pub fn rows(data: &'a [f32], k: usize) -> Self {
-        Self::strided(data, data.len() / k, k, k)
-    }
-
-    /// Rows of length `k`, `stride` apart.
-    pub fn strided(data: &'a [f32], count: usize, k: usize, stride: usize) -> Self {
-        let (step, width) = (stride, count.max(1));
-        Self {
-            data,
-            count,
-            width,
-            step,
-            line_step: 0,
-            runs: 1,
-            run_len: k,
-            run_step: 0,
-        }
-    }
-
-    /// Starts of `R` windows from `first` on.
-    #[inline(always)]
-    fn starts<const R: usize>(&self, first: usize) -> [usize; R] {
-        let (mut line, mut column) = (first / self.width, first % self.width);
-        let mut starts = [0; R];
-        for start in &mut starts {
-            *start = line * self.line_step + column * self.step;
-            column += 1;
-            if column == self.width {
-                (line, column) = (line + 1, 0);
-            }
-        }
-        starts
-    }
 }
 
 /// `out = epilogue(left · right + bias)`.
@@ -275,40 +202,58 @@ impl Gemm<'_> {
     #[inline(always)]
     fn blocks<const R: usize, const P: usize>(mut self) {
         let panels = self.right.outputs.div_ceil(PANEL);
-        let block = (BLOCK_FLOATS / self.right.k.max(1))
-            .max(1)
-            .next_multiple_of(R);
-        let mut first = 0;
-        while first < self.left.count {
-            let end = (first + block).min(self.left.count);
-            let mut panel = 0;
-            while panel + P <= panels {
-                self.sweep::<R, P>(panel, first, end);
-                panel += P;
+        let k = self.right.k;
+        let depth = match self.epilogue.replaces() {
+            true => k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1),
+            false => k.max(1),
+        };
+        let block = (BLOCK_FLOATS / depth).max(1).next_multiple_of(R);
+        for first in (0..self.left.count).step_by(block) {
+            let rows = first..(first + block).min(self.left.count);
+            for start in (0..k.max(1)).step_by(depth) {
+                let part = start..(start + depth).min(k);
+                let mut panel = 0;
+                while panel + P <= panels {
+                    self.sweep::<R, P>(panel, rows.clone(), &part);
+                    panel += P;
+                }
+                if P > 1 && panel < panels {
+                    self.sweep::<R, 1>(panel, rows.clone(), &part);
+                }
             }
-            if P > 1 && panel < panels {
-                self.sweep::<R, 1>(panel, first, end);
-            }
-            first = end;
         }
     }
 
-    /// Rows `row..end` by panels `panel..panel + Q`.
+    /// `rows` by panels `panel..panel + Q`, summed over `part` of k.
     #[inline(always)]
-    fn sweep<const R: usize, const Q: usize>(&mut self, panel: usize, mut row: usize, end: usize) {
-        while row < end {
-            row += match end - row {
-                left if left >= R => self.tile::<R, Q>(row, panel),
-                left if left >= 4 => self.tile::<4, Q>(row, panel),
-                left if left >= 2 => self.tile::<2, Q>(row, panel),
-                _ => self.tile::<1, Q>(row, panel),
+    fn sweep<const R: usize, const Q: usize>(
+        &mut self,
+        panel: usize,
+        rows: Range<usize>,
+        part: &Range<usize>,
+    ) {
+        let (mut row, mut turn) = (rows.start, 0);
+        while row < rows.end {
+            row += match rows.end - row {
+                left if left >= R => self.tile::<R, Q>(row, panel, part, turn),
+                left if left >= 4 => self.tile::<4, Q>(row, panel, part, turn),
+                left if left >= 2 => self.tile::<2, Q>(row, panel, part, turn),
+                _ => self.tile::<1, Q>(row, panel, part, turn),
             };
+            turn += 1;
         }
     }
 
-    /// Rows `row..row + M` by panels `panel..panel + Q`. Returns `M`.
+    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k; the `turn`-th
+    /// tile of its sweep. Returns `M`.
     #[inline(always)]
-    fn tile<const M: usize, const Q: usize>(&mut self, row: usize, panel: usize) -> usize {
+    fn tile<const M: usize, const Q: usize>(
+        &mut self,
+        row: usize,
+        panel: usize,
+        part: &Range<usize>,
+        turn: usize,
+    ) -> usize {
         let (left, k) = (&self.left, self.right.k);
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
         let mut sums = [[[0.0; PANEL]; M]; Q];
@@ -316,72 +261,95 @@ impl Gemm<'_> {
             columns[q] = self.right.data[(panel + q) * k * PANEL..][..k * PANEL]
                 .as_chunks()
                 .0;
-            if !self.right.bias.is_empty() {
-                let bias = load(&self.right.bias[(panel + q) * PANEL..][..PANEL]);
-                sums[q] = [bias; M];
-            }
+            sums[q] = self.before(row, (panel + q) * PANEL, part.start);
         }
+        self.ask_for_results::<M, Q>(row + M, panel);
+        // Sixteen tiles bring the next panels nearer, a sixteenth each; others ask for their own.
+        let ahead = Ahead {
+            rows: M * left.step,
+            panels: match turn < PANEL {
+                true => Q * k * PANEL + turn * part.len(),
+                false => 0,
+            },
+        };
         let starts = left.starts::<M>(row);
-        for run in 0..left.runs {
+        let mut at = part.start;
+        while at < part.end {
+            let (run, skip) = (at / left.run_len, at % left.run_len);
+            let count = (left.run_len - skip).min(part.end - at);
             let mut rows: [&[f32]; M] = [&[]; M];
             for m in 0..M {
-                rows[m] = &left.data[starts[m] + run * left.run_step..][..left.run_len];
+                rows[m] = &left.data[starts[m] + run * left.run_step + skip..][..count];
             }
-            let mut part: [&[Lanes]; Q] = [&[]; Q];
+            let mut some: [&[Lanes]; Q] = [&[]; Q];
             for q in 0..Q {
-                part[q] = &columns[q][run * left.run_len..][..left.run_len];
+                some[q] = &columns[q][at..][..count];
             }
-            accumulate(left.run_len, rows, part, &mut sums);
+            accumulate(rows, some, ahead, &mut sums);
+            at += count;
         }
+        let epilogue = match part.end == k {
+            true => self.epilogue,
+            false => Epilogue::Store,
+        };
         for (q, sums) in sums.iter().enumerate() {
-            self.finish(row, (panel + q) * PANEL, sums);
+            let at = [row, (panel + q) * PANEL];
+            finish(&mut self.out, self.right.outputs, epilogue, at, sums);
         }
         M
     }
 
-    /// Applies the epilogue to products `y` of rows from `row` and 16 columns from `column`.
+    /// Brings results nearer that the tile at `row` and `panel` will add to.
     #[inline(always)]
-    fn finish<const M: usize>(&mut self, row: usize, column: usize, y: &[Lanes; M]) {
-        let stride = self.out.stride;
-        let out = &mut self.out.data[row * stride + column..];
-        let width = PANEL.min(self.right.outputs - column);
-        if width == PANEL {
-            return self.epilogue.apply(out, stride, column, y);
-        }
-        let mut edge = [[0.0; PANEL]; M];
+    fn ask_for_results<const M: usize, const Q: usize>(&self, row: usize, panel: usize) {
         for m in 0..M {
-            edge[m] = load(&out[m * stride..][..width]);
-        }
-        self.epilogue
-            .apply(edge.as_flattened_mut(), PANEL, column, y);
-        for m in 0..M {
-            out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
-        }
-    }
-}
-
-/// `sums[q][m] = fma(rows[m][i], columns[q][i], sums[q][m])` for `i` in `0..k`, in order.
-#[inline(always)]
-fn accumulate<const M: usize, const Q: usize>(
-    k: usize,
-    rows: [&[f32]; M],
-    columns: [&[Lanes]; Q],
-    sums: &mut [[Lanes; M]; Q],
-) {
-    assert!(rows.iter().all(|r| r.len() == k) && columns.iter().all(|c| c.len() == k));
-    let mut tile = *sums;
-    for i in 0..k {
-        for m in 0..M {
-            let a = rows[m][i];
             for q in 0..Q {
-                let b = &columns[q][i];
-                for j in 0..PANEL {
-                    tile[q][m][j] = a.mul_add(b[j], tile[q][m][j]);
-                }
+                let at = (row + m) * self.out.stride + (panel + q) * PANEL;
+                prefetch(self.out.data, at);
             }
         }
     }
-    *sums = tile;
+
+    /// Sums before element `start` of k: the bias, or what an earlier part left in the result.
+    #[inline(always)]
+    fn before<const M: usize>(&self, row: usize, column: usize, start: usize) -> [Lanes; M] {
+        let mut sums = [[0.0; PANEL]; M];
+        if start > 0 {
+            let width = PANEL.min(self.right.outputs - column);
+            for m in 0..M {
+                sums[m] = load(&self.out.data[(row + m) * self.out.stride + column..][..width]);
+            }
+        } else if !self.right.bias.is_empty() {
+            sums = [load(&self.right.bias[column..][..PANEL]); M];
+        }
+        sums
+    }
+}
+
+/// Applies the epilogue to products `y` of rows from `row` and 16 columns from `column`, of
+/// `outputs` columns in all.
+#[inline(always)]
+pub(crate) fn finish<const M: usize>(
+    out: &mut Output,
+    outputs: usize,
+    epilogue: Epilogue,
+    [row, column]: [usize; 2],
+    y: &[Lanes; M],
+) {
+    let stride = out.stride;
+    let out = &mut out.data[row * stride + column..];
+    let width = PANEL.min(outputs - column);
+    if width == PANEL {
+        return epilogue.apply(out, stride, column, y);
+    }
+    let mut edge = [[0.0; PANEL]; M];
+    for m in 0..M {
+        edge[m] = load(&out[m * stride..][..width]);
+    }
+    epilogue.apply(edge.as_flattened_mut(), PANEL, column, y);
+    for m in 0..M {
+        out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
+    }
 }
 
 #[cfg(test)]
@@ -424,7 +392,7 @@ mod tests {
 
     #[test]
     fn blocks_of_rows_do_not_change_a_bit() {
-        let (m, n, k) = (300, 20, 700);
+        let (m, n, k) = (300, 20, 1100);
         let (a, w) = (wave(m * k, 1.0), wave(n * k, 1.0));
         let packed = PackedWeight::new(&w, &[], n, k);
         let mut all = vec![0.0; m * n];
@@ -438,26 +406,6 @@ mod tests {
                 Epilogue::Store,
             );
             assert_eq!(one, want);
-        }
-    }
-
-    #[test]
-    fn a_halved_weight_gives_the_products_of_the_rounded_one() {
-        let (m, n, k) = (9, 300, 700);
-        let (a, w, bias) = (wave(m * k, 1.0), wave(n * k, 1.0), wave(n, 1.0));
-        let (gate, old) = (wave(n, 2.0), wave(m * n, 3.0));
-        let round = |w: &f32| half::bf16::from_f32(*w).to_f32();
-        let rounded: Vec<f32> = w.iter().map(round).collect();
-        let wide = PackedWeight::new(&rounded, &bias, n, k);
-        let halved = PackedWeight::new(&w, &bias, n, k).halved();
-        for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::AddGated(&gate)] {
-            let apply = |weight: &PackedWeight, isa| {
-                let mut out = old.clone();
-                weight.apply(isa, Windows::rows(&a, k), &mut out, epilogue);
-                out
-            };
-            let got = same_on_every_isa(|isa| apply(&halved, isa));
-            assert_eq!(got, apply(&wide, Isa::best()));
         }
     }
 

@@ -4,8 +4,13 @@
 //! instruction level and calls the copy that this processor can run. Its arithmetic is made of
 //! exactly rounded operations in a fixed order (`+ - * /`, `sqrt`, [`f32::mul_add`]), which the
 //! compiler may widen but never reorder; so every copy gives the same bits.
-//! This is the only file of the crate with `unsafe` code.
+//! This file and its folder are the only place of the crate with `unsafe` code.
 
+mod amx;
+mod dot;
+
+pub(crate) use amx::Tiles;
+pub(crate) use dot::dot;
 use std::sync::OnceLock;
 
 /// An instruction level that this processor has. Values exist only for such levels.
@@ -20,6 +25,12 @@ enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512 with paired bf16 products.
+    #[cfg(target_arch = "x86_64")]
+    Dots,
+    /// Those and matrix tiles.
+    #[cfg(target_arch = "x86_64")]
+    Tiles,
 }
 
 /// Arithmetic to be compiled for every instruction level.
@@ -37,6 +48,15 @@ pub trait Kernel {
         Self: Sized,
     {
         self.run()
+    }
+
+    /// The same work where paired bf16 products are there, too.
+    #[inline(always)]
+    fn run_dots(self) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run_wide()
     }
 }
 
@@ -59,9 +79,31 @@ impl Isa {
             levels.push(Self(Level::Avx2));
             if std::is_x86_feature_detected!("avx512f") {
                 levels.push(Self(Level::Avx512));
+                if std::is_x86_feature_detected!("avx512bf16") {
+                    levels.push(Self(Level::Dots));
+                    if amx::available() {
+                        levels.push(Self(Level::Tiles));
+                    }
+                }
             }
         }
         levels
+    }
+
+    /// Whether bf16 is multiplied by paired products.
+    pub(crate) fn has_dots(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Level::Dots | Level::Tiles);
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
+    /// Whether bf16 is multiplied by matrix tiles.
+    pub(crate) fn has_tiles(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.0 == Level::Tiles;
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
     }
 
     /// Runs `kernel` compiled for this level.
@@ -74,6 +116,9 @@ impl Isa {
             // SAFETY: this value was made by `available`, which found AVX2, FMA and AVX-512F.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { run_avx512(kernel) },
+            // SAFETY: `available` found all of AVX-512, and AVX512_BF16.
+            #[cfg(target_arch = "x86_64")]
+            Level::Dots | Level::Tiles => unsafe { run_dots(kernel) },
         }
     }
 }
@@ -88,4 +133,25 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx2,fma,avx512f")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run_wide()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bf16")]
+fn run_dots<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run_dots()
+}
+
+/// Asks for the cache line of the float `at` places after the start of `data`, which may lie
+/// outside: it is a hint that reads nothing and changes no result.
+#[inline(always)]
+pub(crate) fn prefetch(data: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let line = data.as_ptr().wrapping_add(at);
+        // SAFETY: every processor of the target has the instruction, and it faults at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, at);
 }

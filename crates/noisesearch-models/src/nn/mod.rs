@@ -1,4 +1,4 @@
-//! The operations that networks are made of: f32, one image at a time, the same bits everywhere.
+//! The operations that networks are made of: one image at a time, the same bits everywhere.
 //!
 //! An image is `[height, width, channels]` (channels innermost), a sequence is
 //! `[tokens, channels]`, so a sequence is an image read in reading order. Every operation takes
@@ -9,19 +9,22 @@
 //!
 //! Shapes are the caller's responsibility: lengths that do not fit panic.
 
+mod accumulate;
 pub mod activation;
 pub mod attention;
 pub mod backward;
+pub mod bf16;
 pub mod buffer;
 pub mod conv;
 pub mod embed;
 mod epilogue;
 pub mod gemm;
-mod half;
+pub mod group_norm;
 pub mod isa;
 mod lanes;
 pub mod norm;
 pub mod resample;
+mod windows;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -2,7 +2,8 @@
 
 use crate::limits::{
     COMMAND_CPU_SECONDS_MAX, COMMAND_FILE_BYTES_MAX, COMMAND_MEMORY_BYTES_MAX,
-    COMMAND_OPEN_FILES_MAX, COMMAND_REPLY_BYTES_MAX, COMMAND_STDERR_BYTES_KEPT,
+    COMMAND_OPEN_FILES_MAX, COMMAND_REPLY_BYTES_MAX, COMMAND_SECONDS, COMMAND_SECONDS_MAX,
+    COMMAND_STDERR_BYTES_KEPT,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -13,6 +14,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
+
+/// Seconds for one batch, a whole number.
+pub const SECONDS: &str = "NOISESEARCH_CMD_SECONDS";
 
 /// What a program may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            batch: Duration::from_secs(crate::limits::COMMAND_SECONDS_MAX),
+            batch: Duration::from_secs(COMMAND_SECONDS),
             memory: Some(COMMAND_MEMORY_BYTES_MAX),
             cpu_seconds: COMMAND_CPU_SECONDS_MAX,
             file: COMMAND_FILE_BYTES_MAX,
@@ -41,11 +45,33 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The default ones with what variables say, looked up by name; one that is empty is not set.
+    ///
+    /// # Errors
+    /// The text of [`SECONDS`] where it is not a number of seconds from 1 to a day.
+    pub fn from_variables(look: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let text = look(SECONDS).filter(|text| !text.trim().is_empty());
+        let Some(text) = text else {
+            return Ok(Self::default());
+        };
+        let seconds = text.trim().parse().ok();
+        let seconds = seconds.filter(|seconds| (1..=COMMAND_SECONDS_MAX).contains(seconds));
+        match seconds {
+            None => Err(text.chars().take(80).collect()),
+            Some(seconds) => Ok(Self {
+                batch: Duration::from_secs(seconds),
+                ..Self::default()
+            }),
+        }
+    }
+}
+
 /// How a program failed to answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// No whole line in time.
-    #[error("gave no answer within {} s", .0.as_secs_f32())]
+    #[error("gave no answer within {} s; {SECONDS} may allow more", .0.as_secs_f32())]
     TooSlow(Duration),
     /// A line that does not end.
     #[error("answered with a line of more than {COMMAND_REPLY_BYTES_MAX} bytes")]

@@ -8,6 +8,7 @@ use crate::limits::{LLM_ATTEMPTS_MAX, LLM_RESPONSE_BYTES_MAX};
 use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
 
 /// Why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,9 @@ fn hint(status: u16) -> &'static str {
     }
 }
 
+/// What a person can do about a certificate.
+const UNTRUSTED: &str = "no trusted TLS; SSL_CERT_FILE names authorities of your own";
+
 enum Failed {
     Again(Attempt),
     For(HttpError),
@@ -80,6 +84,11 @@ impl Client {
             .timeout_global(Some(settings.timeout))
             .max_redirects(0)
             .http_status_as_error(false);
+        if !settings.authorities.is_empty() {
+            let authorities = RootCerts::new_with_certs(&settings.authorities);
+            let trusting = TlsConfig::builder().root_certs(authorities);
+            config = config.tls_config(trusting.build());
+        }
         if settings.is_local() {
             config = config.proxy(None);
         }
@@ -144,9 +153,11 @@ impl Client {
             ureq::Error::Io(error) => match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => "refused",
                 std::io::ErrorKind::TimedOut => "timed out",
+                // What rustls finds wrong in a handshake arrives as this.
+                std::io::ErrorKind::InvalidData => UNTRUSTED,
                 _ => "broken",
             },
-            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => "no trusted TLS",
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => UNTRUSTED,
             _ => "not HTTP",
         };
         Failed::Again(Attempt::Connection(words))

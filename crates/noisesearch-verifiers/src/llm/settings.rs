@@ -1,9 +1,12 @@
 //! Where the judge is and who it is, from the environment.
 
 use super::key::Key;
-use crate::limits::{LLM_CONCURRENT_MAX, LLM_SECONDS_MAX};
-use std::path::PathBuf;
+use crate::limits::{LLM_AUTHORITIES_BYTES_MAX, LLM_CONCURRENT_MAX, LLM_SECONDS_MAX};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ureq::tls::{Certificate, PemItem, parse_pem};
 
 /// Base URL of the endpoint, up to and without `/chat/completions`.
 pub const URL: &str = "NOISESEARCH_LLM_URL";
@@ -11,6 +14,8 @@ pub const URL: &str = "NOISESEARCH_LLM_URL";
 pub const MODEL: &str = "NOISESEARCH_LLM_MODEL";
 /// The key, for endpoints that need one; nowhere else is one read from.
 pub const KEY: &str = "NOISESEARCH_LLM_KEY";
+/// A PEM file of the authorities to trust, in the place of the public ones; the variable of OpenSSL.
+pub const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// Folder of the cached grades; empty for none.
 pub const CACHE: &str = "NOISESEARCH_LLM_CACHE";
 
@@ -23,6 +28,8 @@ pub struct Settings {
     pub model: String,
     /// Sent to that URL only.
     pub key: Option<Key>,
+    /// Who may vouch for the endpoint; empty for the public authorities.
+    pub authorities: Vec<Certificate<'static>>,
     /// Folder of the cached grades.
     pub cache: Option<PathBuf>,
     /// Requests at the same time.
@@ -48,6 +55,14 @@ pub enum SettingsError {
     /// A key that would travel in the clear.
     #[error("{KEY} would travel unencrypted; use an https URL, or http to this machine")]
     Unencrypted,
+    /// Authorities that cannot be read.
+    #[error("{AUTHORITIES} is {}: {problem}; it names a PEM file of certificates", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A key that no header can carry.
     #[error("{KEY} is not a key: it has spaces, line breaks or letters beyond ASCII")]
     Key,
@@ -66,6 +81,7 @@ impl Settings {
         if key.is_some() && url.starts_with("http://") && !is_this_machine(host) {
             return Err(SettingsError::Unencrypted);
         }
+        let authorities = set(AUTHORITIES).map(|path| authorities(Path::new(&path)));
         let cache = match text(CACHE) {
             Some(folder) if folder.is_empty() => None,
             Some(folder) => Some(folder.into()),
@@ -75,6 +91,7 @@ impl Settings {
             model: set(MODEL).ok_or(SettingsError::Missing(MODEL))?,
             url,
             key,
+            authorities: authorities.transpose()?.unwrap_or_default(),
             cache,
             concurrent: LLM_CONCURRENT_MAX,
             timeout: Duration::from_secs(LLM_SECONDS_MAX),
@@ -85,6 +102,27 @@ impl Settings {
     /// Whether the endpoint is this machine, which no proxy stands before.
     pub(super) fn is_local(&self) -> bool {
         host(&self.url).is_some_and(is_this_machine)
+    }
+}
+
+/// The certificates of a PEM file, at least one.
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, SettingsError> {
+    let refuse = |problem: String| SettingsError::Authorities {
+        path: path.to_owned(),
+        problem,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let read = file.take(LLM_AUTHORITIES_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| refuse(error.to_string()))?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let found: Vec<_> = parse_pem(&bytes).filter_map(certificate).collect();
+    match found.is_empty() {
+        true => Err(refuse("it holds no certificate".to_owned())),
+        false => Ok(found),
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "judge")]
 
 mod cases;
+mod secure;
 mod server;
 
 use cases::CANARY;
@@ -18,6 +19,7 @@ fn settings(server: &Server) -> Settings {
         url: server.url(),
         model: "a-judge".into(),
         key: Key::new(CANARY),
+        authorities: Vec::new(),
         cache: None,
         concurrent: 3,
         timeout: Duration::from_millis(700),

@@ -1,5 +1,6 @@
 //! A chat endpoint on the loopback of this process.
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -67,6 +68,7 @@ pub fn graded(id: &str, overall: Value) -> Value {
 }
 
 pub struct Server {
+    scheme: &'static str,
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<Request>>>,
@@ -77,6 +79,22 @@ pub struct Server {
 impl Server {
     /// Answers every request by `answer`, each connection in its own thread.
     pub fn new(answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        Self::speaking(None, answer)
+    }
+
+    /// The same over TLS, with the certificate of `tls`.
+    pub fn secure(
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::speaking(Some(tls), answer)
+    }
+
+    fn speaking(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -90,16 +108,24 @@ impl Server {
                         return;
                     }
                     let (answer, now, requests, peak) = (&answer, &now, &requests, &peak);
+                    let tls = tls.clone();
                     scope.spawn(move || {
                         let running = now.fetch_add(1, Ordering::Relaxed) + 1;
                         peak.fetch_max(running, Ordering::Relaxed);
-                        serve(&stream.unwrap(), answer, requests);
+                        let stream = stream.unwrap();
+                        let wait = Some(Duration::from_secs(10));
+                        stream.set_read_timeout(wait).unwrap();
+                        match tls.map(|tls| ServerConnection::new(tls).unwrap()) {
+                            None => serve(stream, answer, requests),
+                            Some(tls) => serve(StreamOwned::new(tls, stream), answer, requests),
+                        }
                         now.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
             });
         });
         Self {
+            scheme,
             address,
             stop,
             seen,
@@ -109,7 +135,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("{}://{}/v1", self.scheme, self.address)
     }
 
     pub fn seen(&self) -> Vec<Request> {
@@ -131,13 +157,10 @@ impl Drop for Server {
 }
 
 fn serve(
-    stream: &TcpStream,
+    stream: impl Read + Write,
     answer: &impl Fn(&Request) -> Response,
     requests: &Mutex<Vec<Request>>,
 ) {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
     let mut reader = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -168,8 +191,9 @@ fn serve(
     };
     let Response(bytes, wait) = answer(&request);
     let half = bytes.len() / 2;
-    let mut stream = stream;
+    let mut stream = reader.into_inner();
     let _ = stream.write_all(&bytes[..half]);
     std::thread::sleep(wait);
     let _ = stream.write_all(&bytes[half..]);
+    let _ = stream.flush();
 }

@@ -95,8 +95,8 @@ pub fn vae(place: &Place, how: &Value) -> Fallible<Work> {
 }
 
 /// One guided evaluation of the lab's scenes model for `batch` candidates.
-pub fn scenes(how: &Value) -> Fallible<Work> {
-    let scenes = Arc::new(Scenes::load(Weights::from_bytes(SCENES)?)?);
+pub fn scenes(place: &Place, how: &Value) -> Fallible<Work> {
+    let scenes = Arc::new(Scenes::load(Weights::from_bytes(SCENES)?, place)?);
     let prompt = Task::Prompt("two red circles and a blue square".into());
     let conditioning = scenes.encode(&prompt, 2.0)?;
     let guided = Guided::new(scenes, Prediction::Flow, NoisePath::Flow, SHAPE)?;

@@ -11,7 +11,7 @@ mod pipeline;
 mod transformers;
 
 use candle_core::{DType, Tensor};
-use noisesearch_models::layers::Place;
+use noisesearch_models::layers::{Place, SumOrder};
 use serde_json::Value;
 use std::error::Error;
 use std::io::BufRead;
@@ -34,7 +34,7 @@ fn subject(name: &str, place: &Place, how: &Value) -> Fallible<Work> {
         "conv" => images::conv(place, how),
         "unet" => images::unet(place, how),
         "vae" => images::vae(place, how),
-        "scenes" => images::scenes(how),
+        "scenes" => images::scenes(place, how),
         "best-of" => pipeline::best_of(place, how),
         other => Err(format!("no subject `{other}`; see benches/rows.py").into()),
     }
@@ -44,7 +44,8 @@ fn subject(name: &str, place: &Place, how: &Value) -> Fallible<Work> {
 fn place(precision: &str) -> Fallible<Place> {
     match precision {
         "f32" => Ok(Place::cpu()),
-        other => Err(format!("no precision `{other}`; there is f32").into()),
+        "bf16" => Ok(Place::cpu_in_bf16(SumOrder::fastest())),
+        other => Err(format!("no precision `{other}`; there are f32 and bf16").into()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! R12: neither batch, nor position, nor neighbours, nor what is cached changes an outcome.
 
 use crate::fake::registry;
-use crate::runs::checked;
+use crate::runs::{checked, go, scratch};
 use noisesearch::engine::Engine;
+use noisesearch::summary::Summary;
 use noisesearch_core::job::{Outcome, View};
 use noisesearch_core::noise::candidate_root;
 use noisesearch_core::recipe::Recipe;
@@ -55,7 +56,7 @@ fn outcomes_do_not_depend_on_company() {
             })
             .collect();
         for (shift, batch) in [1, 2, 3, 5, 8, 16, 33, 64].into_iter().enumerate() {
-            let mut engine = engine(batch, solver);
+            let engine = engine(batch, solver);
             // Another order each time: 64 and an odd stride have no common divisor.
             let order: Vec<usize> = (0..64)
                 .map(|i| (i * (2 * shift + 1) + 11 * shift) % 64)
@@ -83,7 +84,7 @@ fn outcomes_do_not_depend_on_company() {
 fn a_shared_beginning_is_solved_once() {
     let registry = registry();
     let spec = checked("prompt = \"a\"", &registry);
-    let mut engine = Engine::open(&registry, &spec).unwrap();
+    let engine = Engine::open(&registry, &spec).unwrap();
     let recipe = |draw: u32| -> Recipe {
         let text = format!("root 5 | denoise to 0.11 in 10 | renoise #{draw} to 0.89 | ");
         (text + "denoise to 0.08 in 3").parse().unwrap()
@@ -100,4 +101,39 @@ fn a_shared_beginning_is_solved_once() {
         .unwrap();
     engine.make(&[(&next, View::Final)]).unwrap();
     assert_eq!(engine.spent().search_nfe, 10 + 3 * (3 + 1) + 3);
+}
+
+/// What is kept to go back to changes what is spent, and nothing else.
+#[test]
+fn a_run_does_not_depend_on_the_size_of_the_cache() {
+    let out = scratch("cache");
+    let registry = registry();
+    let run = |size: &str| {
+        let text = format!(
+            "prompt = \"three\"\nbudget = \"300nfe\"\nverifiers = [\"self\"]\nbatch = 2\n\
+             cache = \"{size}\"\n[search]\nmethod = \"paths\""
+        );
+        go(&registry, &checked(&text, &registry), &out)
+    };
+    // No state; three of 256 bytes and their tables; all.
+    let [none, few, all] = ["0B", "1500B", "256MB"].map(run);
+    for other in [&none, &few] {
+        let scores = |summary: &Summary| {
+            let kept = summary.kept.iter();
+            kept.map(|shown| (shown.id, shown.scores.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(scores(other), scores(&all));
+        assert_eq!(other.billed, all.billed);
+    }
+    assert_eq!(all.spent.search_nfe, all.billed.search_nfe);
+    assert!(
+        none.spent.search_nfe > few.spent.search_nfe,
+        "states are kept"
+    );
+    assert!(
+        few.spent.search_nfe > all.spent.search_nfe,
+        "states are dropped"
+    );
+    std::fs::remove_dir_all(out).unwrap();
 }

@@ -50,7 +50,7 @@ fn the_meter_agrees_with_a_counting_fake_in_ten_thousand_runs() {
         let Some(spec) = spec(seed, &registry) else {
             continue;
         };
-        let mut engine = Engine::open(&registry, &spec).unwrap();
+        let engine = Engine::open(&registry, &spec).unwrap();
         let mut search = spec.search.build(&spec.terms().unwrap()).unwrap();
         let mut billed = 0;
         while search.stop().is_none() {

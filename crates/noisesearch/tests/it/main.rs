@@ -6,6 +6,7 @@ mod counting;
 mod fake;
 mod gradient;
 mod judging;
+mod overlap;
 mod runs;
 mod spec;
 mod survival;

@@ -8,6 +8,7 @@ pub mod text;
 pub mod unet;
 
 use crate::denoiser::{Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError};
+use crate::layers::Place;
 use crate::nn::buffer::Arenas;
 use crate::nn::isa::Isa;
 use crate::task::Task;
@@ -35,10 +36,13 @@ pub struct Scenes {
 }
 
 impl Scenes {
-    /// Consumes every tensor of a checkpoint.
-    pub fn load(mut weights: Weights) -> std::result::Result<Self, WeightsError> {
+    /// Consumes every tensor of a checkpoint. `place` is the CPU.
+    pub fn load(mut weights: Weights, place: &Place) -> std::result::Result<Self, WeightsError> {
         let text = TextEncoder::load(&mut weights)?;
-        let unet = UNet::load(&mut weights)?;
+        let unet = UNet::load(&mut unet::From {
+            weights: &mut weights,
+            place,
+        })?;
         weights.finish()?;
         Ok(Self {
             text,

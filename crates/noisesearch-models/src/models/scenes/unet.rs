@@ -5,14 +5,16 @@
 //! and, like the 16x16 ones, to the words. 2.5 M parameters, 0.52 GFLOP an evaluation.
 
 use super::text::{TIME, WORD, WORDS};
+use crate::layers::Place;
 use crate::nn::activation::silu;
 use crate::nn::attention::{Attention, Tokens, usual_scale};
 use crate::nn::buffer::{Arena, Buffer};
 use crate::nn::conv::{Conv3x3, Padded};
 use crate::nn::embed::{SiluMlp, sinusoidal};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
+use crate::nn::group_norm::GroupNorm;
 use crate::nn::isa::Isa;
-use crate::nn::norm::{Affine, GroupNorm};
+use crate::nn::norm::Affine;
 use crate::nn::resample::{channels_first, channels_last, pixel_shuffle, pixel_unshuffle};
 use crate::weights::{Weights, WeightsError};
 
@@ -40,15 +42,46 @@ pub(super) fn linear(
     Ok(PackedWeight::new(&weight, &bias, outputs, inputs))
 }
 
-/// 1x1 convolution `name`, a linear layer of every pixel.
-fn conv1x1(
-    weights: &mut Weights,
-    name: &str,
-    [outputs, inputs]: [usize; 2],
-) -> Result<PackedWeight, WeightsError> {
-    let weight = weights.take_vec(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
-    let bias = weights.take_vec(&format!("{name}.bias"), &[outputs])?;
-    Ok(PackedWeight::new(&weight, &bias, outputs, inputs))
+/// The network's file, and how its products are made. Those of a single row, and the first and
+/// the last layer, are always made in f32.
+pub struct From<'a> {
+    /// The file.
+    pub weights: &'a mut Weights,
+    /// The CPU; it tells the number format of products.
+    pub place: &'a Place,
+}
+
+impl From<'_> {
+    /// Linear layer `name`, which reads pixels.
+    fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<PackedWeight, WeightsError> {
+        Ok(self.place.keep(linear(self.weights, name, shape)?))
+    }
+
+    /// 1x1 convolution `name`, a linear layer of every pixel.
+    fn conv1x1(
+        &mut self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<PackedWeight, WeightsError> {
+        let shape = [outputs, inputs, 1, 1];
+        let weight = self.weights.take_vec(&format!("{name}.weight"), &shape)?;
+        let bias = self.weights.take_vec(&format!("{name}.bias"), &[outputs])?;
+        let packed = PackedWeight::new(&weight, &bias, outputs, inputs);
+        Ok(self.place.keep(packed))
+    }
+
+    fn conv3x3(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        stride: usize,
+    ) -> Result<Conv3x3, WeightsError> {
+        let conv = conv3x3(self.weights, name, shape, stride)?;
+        Ok(match self.place.bf16 {
+            Some(order) => conv.in_bf16(order),
+            None => conv,
+        })
+    }
 }
 
 fn conv3x3(
@@ -111,20 +144,20 @@ struct ResBlock {
 
 impl ResBlock {
     fn load(
-        weights: &mut Weights,
+        from: &mut From,
         name: &str,
         [outputs, inputs]: [usize; 2],
     ) -> Result<Self, WeightsError> {
         let part = |part: &str| format!("{name}.{part}");
         let skip = (inputs != outputs)
-            .then(|| conv1x1(weights, &part("skip"), [outputs, inputs]))
+            .then(|| from.conv1x1(&part("skip"), [outputs, inputs]))
             .transpose()?;
         Ok(Self {
-            norm1: group_norm(weights, &part("norm1"), inputs)?,
-            conv1: conv3x3(weights, &part("conv1"), [outputs, inputs], 1)?,
-            time: linear(weights, &part("time"), [2 * outputs, TIME])?,
-            norm2: group_norm(weights, &part("norm2"), outputs)?,
-            conv2: conv3x3(weights, &part("conv2"), [outputs, outputs], 1)?,
+            norm1: group_norm(from.weights, &part("norm1"), inputs)?,
+            conv1: from.conv3x3(&part("conv1"), [outputs, inputs], 1)?,
+            time: linear(from.weights, &part("time"), [2 * outputs, TIME])?,
+            norm2: group_norm(from.weights, &part("norm2"), outputs)?,
+            conv2: from.conv3x3(&part("conv2"), [outputs, outputs], 1)?,
             skip,
             inputs,
         })
@@ -174,17 +207,17 @@ struct Attend {
 
 impl Attend {
     fn load(
-        weights: &mut Weights,
+        from: &mut From,
         name: &str,
         channels: usize,
         context: usize,
     ) -> Result<Self, WeightsError> {
         let part = |part: &str| format!("{name}.{part}");
         Ok(Self {
-            norm: group_norm(weights, &part("norm"), channels)?,
-            q: linear(weights, &part("q"), [channels, channels])?,
-            kv: linear(weights, &part("kv"), [2 * channels, context])?,
-            proj: linear(weights, &part("proj"), [channels, channels])?,
+            norm: group_norm(from.weights, &part("norm"), channels)?,
+            q: from.linear(&part("q"), [channels, channels])?,
+            kv: from.linear(&part("kv"), [2 * channels, context])?,
+            proj: from.linear(&part("proj"), [channels, channels])?,
             channels,
         })
     }
@@ -237,12 +270,12 @@ struct Up {
 }
 
 impl Up {
-    fn load(weights: &mut Weights, level: usize) -> Result<Self, WeightsError> {
-        let [c, from] = [CHANNELS[level], CHANNELS[level + 1]];
+    fn load(from: &mut From, level: usize) -> Result<Self, WeightsError> {
+        let [c, below] = [CHANNELS[level], CHANNELS[level + 1]];
         Ok(Self {
-            grow: conv1x1(weights, &format!("grow{level}"), [c, from])?,
-            a: ResBlock::load(weights, &format!("up{level}a"), [c, 2 * c])?,
-            b: ResBlock::load(weights, &format!("up{level}b"), [c, c])?,
+            grow: from.conv1x1(&format!("grow{level}"), [c, below])?,
+            a: ResBlock::load(from, &format!("up{level}a"), [c, 2 * c])?,
+            b: ResBlock::load(from, &format!("up{level}b"), [c, c])?,
         })
     }
 
@@ -295,39 +328,38 @@ pub struct UNet {
 
 impl UNet {
     /// Takes the network's own tensors (not the text encoder's).
-    pub fn load(weights: &mut Weights) -> Result<Self, WeightsError> {
+    pub fn load(from: &mut From) -> Result<Self, WeightsError> {
         let [c0, c1, c2] = CHANNELS;
-        let res =
-            |weights: &mut Weights, name: &str, c: usize| ResBlock::load(weights, name, [c, c]);
+        let res = |from: &mut From, name: &str, c: usize| ResBlock::load(from, name, [c, c]);
         Ok(Self {
             level: SiluMlp {
-                first: linear(weights, "time1", [TIME, SINUSOIDS])?,
-                second: linear(weights, "time2", [TIME, TIME])?,
+                first: linear(from.weights, "time1", [TIME, SINUSOIDS])?,
+                second: linear(from.weights, "time2", [TIME, TIME])?,
             },
-            conv_in: conv3x3(weights, "conv_in", [c0, 12], 1)?,
-            down0: res(weights, "down0", c0)?,
-            shrink0: conv3x3(weights, "shrink0", [c1, c0], 2)?,
-            down1: [res(weights, "down1a", c1)?, res(weights, "down1b", c1)?],
-            shrink1: conv3x3(weights, "shrink1", [c2, c1], 2)?,
+            conv_in: conv3x3(from.weights, "conv_in", [c0, 12], 1)?,
+            down0: res(from, "down0", c0)?,
+            shrink0: from.conv3x3("shrink0", [c1, c0], 2)?,
+            down1: [res(from, "down1a", c1)?, res(from, "down1b", c1)?],
+            shrink1: from.conv3x3("shrink1", [c2, c1], 2)?,
             mid: [
-                res(weights, "mid_a", c2)?,
-                res(weights, "mid_b", c2)?,
-                res(weights, "mid_c", c2)?,
+                res(from, "mid_a", c2)?,
+                res(from, "mid_b", c2)?,
+                res(from, "mid_c", c2)?,
             ],
             mid_self: [
-                Attend::load(weights, "mid_a_self", c2, c2)?,
-                Attend::load(weights, "mid_b_self", c2, c2)?,
+                Attend::load(from, "mid_a_self", c2, c2)?,
+                Attend::load(from, "mid_b_self", c2, c2)?,
             ],
             readers: [
-                Attend::load(weights, "down1_words", c1, WORD)?,
-                Attend::load(weights, "mid_a_words", c2, WORD)?,
-                Attend::load(weights, "mid_b_words", c2, WORD)?,
-                Attend::load(weights, "up1_words", c1, WORD)?,
+                Attend::load(from, "down1_words", c1, WORD)?,
+                Attend::load(from, "mid_a_words", c2, WORD)?,
+                Attend::load(from, "mid_b_words", c2, WORD)?,
+                Attend::load(from, "up1_words", c1, WORD)?,
             ],
-            up1: Up::load(weights, 1)?,
-            up0: Up::load(weights, 0)?,
-            norm_out: group_norm(weights, "norm_out", c0)?,
-            conv_out: conv3x3(weights, "conv_out", [12, c0], 1)?,
+            up1: Up::load(from, 1)?,
+            up0: Up::load(from, 0)?,
+            norm_out: group_norm(from.weights, "norm_out", c0)?,
+            conv_out: conv3x3(from.weights, "conv_out", [12, c0], 1)?,
         })
     }
 

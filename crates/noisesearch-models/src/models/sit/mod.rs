@@ -67,7 +67,8 @@ impl Sit {
 
     /// Builds the network, asking `take` once for every tensor of [`SitConfig::manifest`] by name
     /// and shape; `take` returns its floats in row-major order or an error that ends the loading.
-    /// `place`, which is the CPU, tells whether matrices are halved.
+    /// `place`, which is the CPU, tells the number format of the blocks' products; those before
+    /// and after the blocks are made in f32.
     pub fn load_at<E>(
         config: SitConfig,
         place: &Place,
@@ -83,15 +84,15 @@ impl Sit {
             let inputs = shape[1..].iter().product();
             Ok((weight, bias, inputs))
         };
-        let pack = |(weight, bias, k): (Vec<f32>, Vec<f32>, usize)| {
-            place.keep(PackedWeight::new(&weight, &bias, bias.len(), k))
+        let whole = |(weight, bias, k): (Vec<f32>, Vec<f32>, usize)| {
+            PackedWeight::new(&weight, &bias, bias.len(), k)
         };
-        let mut packed = || linear().map(pack);
-        let patch = packed()?;
+        let patch = linear().map(whole)?;
         let time = SiluMlp {
-            first: packed()?,
-            second: packed()?,
+            first: linear().map(whole)?,
+            second: linear().map(whole)?,
         };
+        let mut packed = || linear().map(|layer| place.keep(whole(layer)));
         let blocks = (0..config.depth)
             .map(|_| {
                 Ok(Block {
@@ -107,9 +108,9 @@ impl Sit {
             .collect::<std::result::Result<_, E>>()?;
         let last = {
             let (weight, bias, k) = linear()?;
-            place.keep(patches::last_layer(&config, &weight, &bias, k))
+            patches::last_layer(&config, &weight, &bias, k)
         };
-        let last_modulation = linear().map(pack)?;
+        let last_modulation = linear().map(whole)?;
         let (class_table, _) = next()?;
         let (positions, _) = next()?;
         let (isa, arenas) = (Isa::best(), Arenas::default());

@@ -1,7 +1,7 @@
 //! From packed weights back to plain ones, for going through a layer backwards.
 
 use super::{PackedWeight, Store};
-use crate::nn::isa::Isa;
+
 use crate::nn::lanes::PANEL;
 
 impl PackedWeight {
@@ -19,7 +19,7 @@ impl PackedWeight {
         };
         match &self.panels {
             Store::Wide(panels) => copy(0, panels),
-            Store::Half(panels) => panels.each(Isa::PLAIN, self.inputs, copy),
+            Store::Bf16(panels) => copy(0, &panels.widened()),
         }
         weight
     }
@@ -40,6 +40,7 @@ impl PackedWeight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::bf16::Order;
     use crate::nn::testing::wave;
 
     #[test]
@@ -55,7 +56,7 @@ mod tests {
         }
         // Numbers that bf16 holds exactly.
         let weight: Vec<f32> = (0..70).map(|i| i as f32).collect();
-        let halved = PackedWeight::new(&weight, &[], 35, 2).halved();
+        let halved = PackedWeight::new(&weight, &[], 35, 2).in_bf16(Order::Pair);
         assert_eq!(halved.unpack(), weight);
     }
 }

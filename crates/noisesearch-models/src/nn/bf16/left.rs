@@ -1,0 +1,141 @@
+//! The left operand in bf16: rounded once for all panels, and gathered where tiles cannot read it
+//! in place.
+
+use super::{DEPTH, TILE};
+use crate::nn::gemm::Windows;
+use crate::nn::isa::{Isa, Kernel};
+use std::cell::RefCell;
+
+/// Numbers of a block of rows: a quarter of a 1 MiB second-level cache.
+const BLOCK: usize = 128 * 1024;
+
+/// Memory for rounded rows, kept by every thread.
+#[derive(Debug, Default)]
+pub(crate) struct Rounded {
+    span: Vec<u16>,
+    gathered: Vec<u16>,
+}
+
+thread_local! {
+    static ROUNDED: RefCell<Rounded> = RefCell::default();
+}
+
+impl Rounded {
+    /// Calls `work` with the first row and the rows of one block after the other. There is memory
+    /// behind the rows for reading a whole tile from the last of them.
+    pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
+        let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
+        let rows = (BLOCK / k).max(1).next_multiple_of(2 * TILE);
+        // An image's line of windows starts a tile.
+        let regular = left.run_len.is_multiple_of(DEPTH)
+            && (left.width >= left.count || left.width.is_multiple_of(TILE));
+        let whole = regular && left.width < left.count;
+        let rows = if whole {
+            rows.next_multiple_of(left.width)
+        } else {
+            rows
+        };
+        ROUNDED.with_borrow_mut(|rounded| {
+            for first in (0..left.count).step_by(rows.max(1)) {
+                let some = left.skip(first, rows.min(left.count - first));
+                work(first, rounded.rows(isa, some, regular));
+            }
+        });
+    }
+
+    fn rows(&mut self, isa: Isa, left: Windows, regular: bool) -> Windows<'_, u16> {
+        let span = left.span();
+        let behind = TILE * left.step;
+        self.span.resize(self.span.len().max(span + behind), 0);
+        isa.run(Round {
+            from: &left.data[..span],
+            to: &mut self.span[..span],
+        });
+        let rounded = left.over(&self.span);
+        if regular {
+            rounded
+        } else {
+            gather(rounded, &mut self.gathered)
+        }
+    }
+}
+
+/// Rows of stretches one after the other, padded by zeros to a multiple of [`DEPTH`].
+fn gather<'a>(left: Windows<u16>, to: &'a mut Vec<u16>) -> Windows<'a, u16> {
+    let (k, count) = (left.runs * left.run_len, left.count);
+    let padded = k.next_multiple_of(DEPTH);
+    let len = (count + TILE) * padded;
+    to.resize(to.len().max(len), 0);
+    for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
+        let [start] = left.starts::<1>(i);
+        let (inside, behind) = row.split_at_mut(k);
+        for (run, to) in inside.chunks_exact_mut(left.run_len).enumerate() {
+            to.copy_from_slice(&left.data[start + run * left.run_step..][..left.run_len]);
+        }
+        behind.fill(0);
+    }
+    Windows::strided(to, count, padded, padded)
+}
+
+/// The bits of the nearest bf16, ties to even. Numbers below 1.2e-38 become zero, as the units
+/// that multiply bf16 take them.
+#[inline(always)]
+pub(crate) fn round(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    let nan = bits | 0x0040_0000;
+    let kept = if magnitude > 0x7f80_0000 {
+        nan
+    } else {
+        rounded
+    };
+    let zero = bits & 0x8000_0000;
+    let result = if magnitude < 0x0080_0000 { zero } else { kept };
+    (result >> 16) as u16
+}
+
+struct Round<'a> {
+    from: &'a [f32],
+    to: &'a mut [u16],
+}
+
+impl Kernel for Round<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = round(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_agrees_with_the_half_crate() {
+        let numbers = (0..1_000_000_u32).map(|i| f32::from_bits(i.wrapping_mul(4_294_967)));
+        let special = [
+            0.0,
+            -0.0,
+            f32::INFINITY,
+            f32::MAX,
+            1.0039062,
+            1.0117188,
+            -3.0e-39,
+        ];
+        for x in numbers.chain(special) {
+            let want = half::bf16::from_f32(x);
+            if x.is_nan() {
+                assert!(half::bf16::from_bits(round(x)).is_nan());
+            } else if x.is_normal() || x == 0.0 || x.is_infinite() {
+                assert_eq!(round(x), want.to_bits(), "{x}");
+            } else {
+                assert_eq!(round(x) & 0x7fff, 0, "{x}");
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Matrix tiles (Intel AMX): eight registers of 16 rows of 64 bytes, of which four hold results.
+//!
+//! The instructions are written as text, because stable Rust has no functions for them. The
+//! compiler itself never uses tile registers, so they keep their contents between functions.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::asm;
+
+const ROWS: usize = 16;
+/// bf16 numbers in a row of a tile.
+const DEPTH: usize = 32;
+
+/// Whether the processor has tiles of bf16, and the system lets this process use them.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) fn available() -> bool {
+    use std::arch::x86_64::__cpuid_count;
+    const BF16: u32 = 1 << 22;
+    const TILES: u32 = 1 << 24;
+    let found = __cpuid_count(7, 0).edx;
+    found & BF16 != 0 && found & TILES != 0 && permitted()
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub(super) fn available() -> bool {
+    false
+}
+
+/// Asks Linux for the tile registers: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn permitted() -> bool {
+    const ARCH_PRCTL: isize = 158;
+    const REQUEST: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let result: isize;
+    // SAFETY: the call changes nothing but this process's right to use the registers.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") REQUEST,
+            in("rsi") TILE_DATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// The tile registers of this thread, all of 16 rows of 64 bytes: 0 to 3 for results, the others
+/// for operands. Made only where [`super::Isa::has_tiles`].
+pub(crate) struct Tiles(());
+
+#[cfg(target_arch = "x86_64")]
+impl Tiles {
+    /// Sets the registers up.
+    #[inline(always)]
+    pub fn open(isa: super::Isa) -> Self {
+        assert!(
+            isa.has_tiles(),
+            "tiles are asked for where the processor has them"
+        );
+        #[repr(C, align(64))]
+        struct Config([u8; 64]);
+        let mut config = Config([0; 64]);
+        config.0[0] = 1;
+        for tile in 0..8 {
+            config.0[16 + 2 * tile] = 64;
+            config.0[48 + tile] = ROWS as u8;
+        }
+        // SAFETY: the processor has tiles, and this is a configuration in its format.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, preserves_flags)) };
+        Self(())
+    }
+
+    /// Every row of a result becomes these 16 floats.
+    #[inline(always)]
+    pub fn set(&self, tile: usize, row: &[f32; 16]) {
+        let row = row.as_ptr();
+        macro_rules! set {
+            ($name:literal) => {
+                // SAFETY: all rows are read from the same 64 bytes.
+                unsafe {
+                    asm!(concat!("tileloadd ", $name, ", [{} + {}*1]"), in(reg) row,
+                        in(reg) 0_usize, options(nostack, preserves_flags, readonly))
+                }
+            };
+        }
+        match tile {
+            0 => set!("tmm0"),
+            1 => set!("tmm1"),
+            2 => set!("tmm2"),
+            _ => set!("tmm3"),
+        }
+    }
+
+    /// Writes a result's rows, `stride` floats apart.
+    #[inline(always)]
+    pub fn get(&self, tile: usize, out: &mut [f32], stride: usize) {
+        assert!(out.len() >= (ROWS - 1) * stride + 16, "no room for a tile");
+        let (out, stride) = (out.as_mut_ptr(), 4 * stride);
+        macro_rules! get {
+            ($name:literal) => {
+                // SAFETY: 16 rows of 64 bytes fit, as was checked.
+                unsafe {
+                    asm!(concat!("tilestored [{} + {}*1], ", $name), in(reg) out,
+                        in(reg) stride, options(nostack, preserves_flags))
+                }
+            };
+        }
+        match tile {
+            0 => get!("tmm0"),
+            1 => get!("tmm1"),
+            2 => get!("tmm2"),
+            _ => get!("tmm3"),
+        }
+    }
+
+    /// Result `2 m + q` gains the product of rows `m` (32 numbers each, `step` apart) and of the
+    /// 16 lines of words `q`.
+    #[inline(always)]
+    pub fn multiply<const M: usize, const Q: usize>(
+        &self,
+        rows: [&[u16]; M],
+        step: usize,
+        words: [&[[u32; 16]]; Q],
+    ) {
+        assert!(rows.iter().all(|r| r.len() >= (ROWS - 1) * step + DEPTH));
+        assert!(words.iter().all(|w| w.len() >= ROWS));
+        macro_rules! tiles {
+            ($text:literal) => {{
+                let (a, b) = (rows[0].as_ptr(), rows[M - 1].as_ptr());
+                let (c, d) = (words[0].as_ptr(), words[Q - 1].as_ptr());
+                // SAFETY: the lengths of what is read were checked.
+                unsafe {
+                    asm!($text, a = in(reg) a, b = in(reg) b, c = in(reg) c, d = in(reg) d,
+                        step = in(reg) 2 * step, line = in(reg) 64_usize,
+                        options(nostack, preserves_flags, readonly))
+                }
+            }};
+        }
+        match (M, Q) {
+            (1, 1) => tiles!(
+                "tileloadd tmm4, [{a} + {step}*1]
+                 tileloadd tmm6, [{c} + {line}*1]
+                 tdpbf16ps tmm0, tmm4, tmm6
+                 /* {b} {d} */"
+            ),
+            (1, _) => tiles!(
+                "tileloadd tmm4, [{a} + {step}*1]
+                 tileloadd tmm6, [{c} + {line}*1]
+                 tdpbf16ps tmm0, tmm4, tmm6
+                 tileloadd tmm7, [{d} + {line}*1]
+                 tdpbf16ps tmm1, tmm4, tmm7
+                 /* {b} */"
+            ),
+            (_, 1) => tiles!(
+                "tileloadd tmm4, [{a} + {step}*1]
+                 tileloadd tmm6, [{c} + {line}*1]
+                 tdpbf16ps tmm0, tmm4, tmm6
+                 tileloadd tmm5, [{b} + {step}*1]
+                 tdpbf16ps tmm2, tmm5, tmm6
+                 /* {d} */"
+            ),
+            _ => tiles!(
+                "tileloadd tmm4, [{a} + {step}*1]
+                 tileloadd tmm6, [{c} + {line}*1]
+                 tdpbf16ps tmm0, tmm4, tmm6
+                 tileloadd tmm7, [{d} + {line}*1]
+                 tdpbf16ps tmm1, tmm4, tmm7
+                 tileloadd tmm5, [{b} + {step}*1]
+                 tdpbf16ps tmm2, tmm5, tmm6
+                 tdpbf16ps tmm3, tmm5, tmm7"
+            ),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Drop for Tiles {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the processor has tiles; released, they cost nothing at a change of threads.
+        unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Tiles {
+    pub fn open(_: super::Isa) -> Self {
+        unreachable!("tiles are asked for where the processor has them")
+    }
+    pub fn set(&self, _: usize, _: &[f32; 16]) {}
+    pub fn get(&self, _: usize, _: &mut [f32], _: usize) {}
+    pub fn multiply<const M: usize, const Q: usize>(
+        &self,
+        _: [&[u16]; M],
+        _: usize,
+        _: [&[[u32; 16]]; Q],
+    ) {
+    }
+}
