@@ -1,23 +1,35 @@
-//! Development tasks: `cargo xtask test | bench | parity | train`.
+//! Development tasks: `cargo xtask` lists them.
 
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
+mod instructions;
 mod python;
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
   test     format, lints, docs and every test: what CI runs
-  bench    side-by-side measurements against PyTorch; writes docs/performance.md
+  bench    side-by-side measurements against PyTorch; writes docs/performance.md. Names of rows
+           measure only those; `bench --list` lists them, `bench --rounds 2` is a quick look
+  instructions
+           counts instructions of the core's hot functions and fails when they grew by more than
+           2 %; --accept keeps the new counts
   parity   makes the golden values again from the reference and compares
   train    trains the lab's models and verifiers, resuming from lab/checkpoints
   card     measures the lab's models and writes the numbers of their cards";
 
 fn main() -> Result<()> {
     std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
-    match std::env::args().nth(1).as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    match arguments.first().map(String::as_str) {
         Some("test") => test(),
-        Some("bench") => python::bench(),
+        Some("bench") => python::bench(rest),
+        Some("instructions") => match rest {
+            [] => instructions::instructions(false),
+            [flag] if flag == "--accept" => instructions::instructions(true),
+            _ => bail!("{USAGE}"),
+        },
         Some("parity") => python::parity(),
         Some("train") => python::train(),
         Some("card") => python::card(),

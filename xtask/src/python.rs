@@ -1,5 +1,5 @@
-//! Tasks that need PyTorch. They make their own environments: `lab/.venv` to train and to measure,
-//! `parity/.venv` with the reference implementations.
+//! Tasks that need PyTorch. They make their own environments: `lab/.venv` to train, `parity/.venv`
+//! with the reference implementations, which are also the peers of measurements.
 
 use crate::{run, run_with};
 use anyhow::Result;
@@ -47,11 +47,24 @@ fn build() -> Result<()> {
     run("cargo", "build --release --workspace --examples --bins")
 }
 
-/// Measures this program and PyTorch side by side and writes `docs/performance.md`.
-pub fn bench() -> Result<()> {
-    environment("lab")?;
-    build()?;
-    run(LAB, "benches/compare.py --out docs/performance.md")
+/// Measures this program and PyTorch side by side and writes `docs/performance.md`; `arguments`
+/// are those of `benches/bench.py`.
+pub fn bench(arguments: &[String]) -> Result<()> {
+    environment("parity")?;
+    run("cargo", "build --release --locked --bin noisesearch")?;
+    for (package, example) in [
+        ("noisesearch", "bench"),
+        ("noisesearch", "overhead"),
+        ("noisesearch", "engine_share"),
+        ("noisesearch-models", "peak"),
+    ] {
+        let build = "build --release --locked --package";
+        run("cargo", &format!("{build} {package} --example {example}"))?;
+    }
+    run(
+        REFERENCES,
+        &format!("benches/bench.py {}", arguments.join(" ")),
+    )
 }
 
 /// Makes the golden values again and compares them with what this program computes.

@@ -97,7 +97,7 @@ impl Files {
     pub fn backend(&self) -> String {
         let device = self.device.as_deref().unwrap_or("cpu");
         let device = device.split(':').next().unwrap_or(device);
-        format!("{device}-{}-v1", self.dtype_name())
+        format!("{device}-{}-v2", self.dtype_name())
     }
 
     /// Whether the model lives in the machine's own memory.
@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn devices_and_formats_have_names() {
-        assert_eq!(files(None, None).backend(), "cpu-f32-v1");
-        assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v1");
-        assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v1");
+        assert_eq!(files(None, None).backend(), "cpu-f32-v2");
+        assert_eq!(files(Some("cuda:1"), None).backend(), "cuda-bf16-v2");
+        assert_eq!(files(Some("metal"), Some("f16")).backend(), "metal-f16-v2");
         for name in [
             "", "gpu", "cuda:", "cuda:-1", "cuda:999", "metal:0", "cpu:1",
         ] {

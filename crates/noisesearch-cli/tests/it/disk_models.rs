@@ -83,7 +83,7 @@ fn a_model_is_found_by_path_repository_and_name() {
         "{summary}"
     );
     let (pixels, journal) = best(&scratch, &summary);
-    assert!(journal.contains("cpu-f32-v1"), "{journal}");
+    assert!(journal.contains("cpu-f32-v2"), "{journal}");
     let run = summary["run"].as_str().unwrap();
     let toml = String::from_utf8(scratch.read(format!("{run}/run.toml"))).unwrap();
     for line in ["model = \"./tiny\"", "width = 24", "height = 16"] {

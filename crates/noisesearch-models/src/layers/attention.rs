@@ -1,15 +1,10 @@
 //! Attention by heads.
 
-use super::floats::{floats, on_cpu, share};
+use super::floats::{ARENAS, floats, on_cpu, share};
 use crate::nn::attention::{Attention, Bias, Tokens, usual_scale};
-use crate::nn::buffer::Arenas;
 use crate::nn::isa::Isa;
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
-use std::sync::LazyLock;
-
-/// Memory of the CPU route, reused by every layer.
-static ARENAS: LazyLock<Arenas> = LazyLock::new(Arenas::default);
 
 /// How attention is done, besides the usual `softmax(q kᵀ / sqrt(head_dim)) v`.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,9 @@
 //! Convolutions and upsampling of images `[b, height, width, channels]`.
 
-use super::floats::{channels_first, channels_last, floats, on_cpu, share};
-use super::{Loaded, Source};
+use super::floats::{ARENAS, Summand, channels_first, channels_last, floats, on_cpu, share};
+use super::{GroupNorm, Loaded, Source, add, add_to_pixels};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
+use crate::nn::group_norm::Fitted;
 use crate::nn::isa::Isa;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -48,6 +49,80 @@ impl Geometry {
         let lines = height.checked_sub(self.kernel[0])? / self.stride + 1;
         let columns = width.checked_sub(self.kernel[1])? / self.stride + 1;
         Some([lines, columns])
+    }
+}
+
+/// Windows that one thread works on at a time, so that their results are added to while they are
+/// in the second-level cache.
+const PART: usize = 512;
+
+/// What comes before a convolution. On the CPU it is done on the way to the bordered copy.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    /// Nothing.
+    Nothing,
+    /// A group norm and a SiLU.
+    Norm(&'a GroupNorm),
+    /// Height and width doubled by repeating pixels, then cut to a size.
+    Doubled([usize; 2]),
+}
+
+impl Before<'_> {
+    /// Size of what comes of an image.
+    fn size(&self, [h, w]: [usize; 2]) -> [usize; 2] {
+        match self {
+            Before::Doubled([height, width]) => [(2 * h).min(*height), (2 * w).min(*width)],
+            _ => [h, w],
+        }
+    }
+
+    fn plain(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, h, w, _) = x.dims4()?;
+        let [height, width] = self.size([h, w]);
+        match self {
+            Before::Nothing => Ok(x.clone()),
+            Before::Norm(norm) => norm.silu(x),
+            Before::Doubled(_) => upsample(x)?.narrow(1, 0, height)?.narrow(2, 0, width),
+        }
+    }
+}
+
+/// The lines of an image `[h, w, c]` as a convolution reads them.
+struct Lines<'a> {
+    x: &'a [f32],
+    line: usize,
+    channels: usize,
+    fitted: Option<Fitted>,
+    doubled: bool,
+}
+
+impl<'a> Lines<'a> {
+    fn new(x: &'a [f32], [w, channels]: [usize; 2], before: Before) -> Self {
+        Self {
+            x,
+            line: w * channels,
+            channels,
+            fitted: match before {
+                Before::Norm(norm) => Some(norm.fit(x)),
+                _ => None,
+            },
+            doubled: matches!(before, Before::Doubled(_)),
+        }
+    }
+
+    /// Writes line `y`.
+    fn write(&self, y: usize, out: &mut [f32]) {
+        let y = if self.doubled { y / 2 } else { y };
+        let x = &self.x[y * self.line..][..self.line];
+        match &self.fitted {
+            Some(fitted) => fitted.apply(Isa::best(), x, true, out),
+            None if self.doubled => {
+                for (i, pixel) in out.chunks_exact_mut(self.channels).enumerate() {
+                    pixel.copy_from_slice(&x[i / 2 * self.channels..][..self.channels]);
+                }
+            }
+            None => out.copy_from_slice(x),
+        }
     }
 }
 
@@ -118,8 +193,15 @@ impl Conv2d {
 
     /// `x: [b, h, w, channels]` to `[b, h', w', outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, h, w, c) = x.dims4()?;
-        let Some(size) = self.geometry.output([h, w]) else {
+        self.around(x, Before::Nothing, None)
+    }
+
+    /// The same, with what comes before it. `plus`, which has the shape of the result or is
+    /// `[b, outputs]` for all pixels, is added to the result.
+    pub fn around(&self, x: &Tensor, before: Before, plus: Option<&Tensor>) -> Result<Tensor> {
+        let (b, h, w, c) = x.dims4()?;
+        let size = before.size([h, w]);
+        let Some([lines, columns]) = self.geometry.output(size) else {
             bail!("an image of {h}x{w} is smaller than the kernel of {self:?}")
         };
         if c != self.channels {
@@ -128,10 +210,21 @@ impl Conv2d {
                 self.channels
             )
         }
+        let shape = [b, lines, columns, self.outputs];
+        if let Some(y) = plus.filter(|y| y.dims() != shape && y.dims() != [b, self.outputs]) {
+            bail!("a convolution with a result {shape:?} was to be added to {y:?}")
+        }
         match &self.weight {
-            Weight::Packed(weight) if on_cpu(x) => self.packed(weight, x, size),
+            Weight::Packed(weight) if on_cpu(x) => self.packed(weight, x, before, plus),
             Weight::Packed(_) => bail!("a convolution on the CPU was given {x:?}"),
-            Weight::Plain(weight, bias) => self.plain(weight, bias, x),
+            Weight::Plain(weight, bias) => {
+                let y = self.plain(weight, bias, &before.plain(x)?)?;
+                match plus {
+                    Some(plus) if plus.dims() == shape => add(&y, plus),
+                    Some(plus) => add_to_pixels(&y, plus),
+                    None => Ok(y),
+                }
+            }
         }
     }
 
@@ -139,47 +232,85 @@ impl Conv2d {
         &self,
         weight: &PackedWeight,
         x: &Tensor,
-        [lines, columns]: [usize; 2],
+        before: Before,
+        plus: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (b, h, w, c) = x.dims4()?;
-        let [height, width] = self.geometry.padded([h, w]);
-        let [kernel, across] = self.geometry.kernel;
-        let stride = self.geometry.stride;
+        let size = before.size([h, w]);
+        let [lines, columns] = self.geometry.output(size).unwrap_or_default();
         let mut out = vec![0.0; b * lines * columns * self.outputs];
-        let (isa, part) = (Isa::best(), share(lines * columns).div_ceil(columns));
-        let x = x.contiguous()?;
-        let reading = x.storage_and_layout();
-        let mut padded = vec![0.0; height * width * c];
-        let images = floats(&reading)?.chunks_exact(h * w * c);
-        for (x, out) in images.zip(out.chunks_exact_mut(lines * columns * self.outputs)) {
-            self.pad(x, [w, c], &mut padded);
-            let parts = out.par_chunks_mut(part * columns * self.outputs);
-            parts.enumerate().for_each(|(i, out)| {
-                let windows = Windows {
-                    data: &padded[i * part * stride * width * c..],
-                    count: out.len() / self.outputs,
-                    width: columns,
-                    step: stride * c,
-                    line_step: stride * width * c,
-                    runs: kernel,
-                    run_len: across * c,
-                    run_step: width * c,
-                };
-                weight.apply(isa, windows, out, Epilogue::Store);
-            });
-        }
-
+        let (x, plus) = (x.contiguous()?, plus.map(Tensor::contiguous).transpose()?);
+        let (reading, adding) = (
+            x.storage_and_layout(),
+            plus.as_ref().map(Tensor::storage_and_layout),
+        );
+        let (images, adding) = (floats(&reading)?, adding.as_ref().map(floats).transpose()?);
+        let [height, width] = self.geometry.padded(size);
+        let results = out.chunks_exact_mut(lines * columns * self.outputs);
+        ARENAS.with(|arena| {
+            let mut padded = arena.take(height * width * c);
+            for (i, (x, out)) in images.chunks_exact(h * w * c).zip(results).enumerate() {
+                let lines = Lines::new(x, [w, c], before);
+                self.pad(&lines, size, &mut padded);
+                let summand = adding.map(|all| &all[i * all.len() / b..][..all.len() / b]);
+                self.multiply(
+                    weight,
+                    &padded[..],
+                    [width, columns],
+                    (Summand(summand), out),
+                );
+            }
+            arena.give(padded);
+        });
         Tensor::from_vec(out, (b, lines, columns, self.outputs), x.device())
     }
 
-    /// Copies an image into the middle of a bordered one, whose border stays zero.
-    fn pad(&self, x: &[f32], [w, c]: [usize; 2], padded: &mut [f32]) {
+    /// Writes the image that is read into a border of zeros.
+    fn pad(&self, lines: &Lines, [h, w]: [usize; 2], padded: &mut [f32]) {
+        let c = self.channels;
         let [top, left] = self.geometry.before;
         let line = (w + left + self.geometry.after[1]) * c;
-        let inside = padded[top * line..].chunks_mut(line);
-        for (x, padded) in x.chunks_exact(w * c).zip(inside) {
-            padded[left * c..][..w * c].copy_from_slice(x);
-        }
+        let all = padded.par_chunks_exact_mut(line).enumerate();
+        all.for_each(|(y, line)| {
+            if !(top..top + h).contains(&y) {
+                return line.fill(0.0);
+            }
+            let (before, rest) = line.split_at_mut(left * c);
+            let (inside, after) = rest.split_at_mut(w * c);
+            before.fill(0.0);
+            after.fill(0.0);
+            lines.write(y - top, inside);
+        });
+    }
+
+    /// The convolution of one bordered image of this width to lines of so many columns.
+    fn multiply(
+        &self,
+        weight: &PackedWeight,
+        padded: &[f32],
+        [width, columns]: [usize; 2],
+        (summand, out): (Summand, &mut [f32]),
+    ) {
+        let (c, stride) = (self.channels, self.geometry.stride);
+        let [kernel, across] = self.geometry.kernel;
+        let row = columns * self.outputs;
+        let even = share(out.len() / self.outputs);
+        let part = even.min(PART).div_ceil(columns);
+        let parts = out.par_chunks_mut(part * row).enumerate();
+        parts.for_each(|(i, out)| {
+            let windows = Windows {
+                data: &padded[i * part * stride * width * c..],
+                count: out.len() / self.outputs,
+                width: columns,
+                step: stride * c,
+                line_step: stride * width * c,
+                runs: kernel,
+                run_len: across * c,
+                run_step: width * c,
+            };
+            weight.apply(Isa::best(), windows, out, Epilogue::Store);
+            summand.add(out, i * part * row, self.outputs);
+        });
     }
 
     fn plain(&self, weight: &Tensor, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
@@ -253,6 +384,38 @@ mod tests {
                 close(&conv.forward(&x).unwrap(), &want, 2e-6);
             });
         }
+    }
+
+    #[test]
+    fn what_is_around_a_convolution_is_as_if_apart() {
+        let x = values(&[2, 9, 12, 8], 1);
+        let (weight, bias) = (values(&[20, 8, 3, 3], 2), values(&[20], 3));
+        let (scale, shift) = (values(&[8], 4), values(&[8], 5));
+        let tensors = [
+            ("conv.weight", &weight),
+            ("conv.bias", &bias),
+            ("norm.weight", &scale),
+            ("norm.bias", &shift),
+        ];
+        each_place(|place| {
+            let mut weights = file(&tensors);
+            let mut s = Source::new(&mut weights, place);
+            let conv = Conv2d::load(s.at("conv"), [8, 20], Geometry::SAME_3X3).unwrap();
+            let norm = GroupNorm::load(s.at("norm"), 8, 4, 1e-5).unwrap();
+            let here = |x: Tensor| x.to_dtype(place.dtype).unwrap();
+            let x = here(x.clone());
+            let (image, row) = (here(values(&[2, 9, 12, 20], 6)), here(values(&[2, 20], 7)));
+            let plain = conv.forward(&norm.silu(&x).unwrap()).unwrap();
+            let got = conv.around(&x, Before::Norm(&norm), Some(&image)).unwrap();
+            close(&got, &add(&plain, &image).unwrap(), 0.0);
+            let got = conv.around(&x, Before::Norm(&norm), Some(&row)).unwrap();
+            close(&got, &add_to_pixels(&plain, &row).unwrap(), 0.0);
+            let large = upsample(&x).and_then(|x| x.narrow(1, 0, 17)?.narrow(2, 0, 24));
+            let want = conv.forward(&large.unwrap()).unwrap();
+            let got = conv.around(&x, Before::Doubled([17, 24]), None).unwrap();
+            close(&got, &want, 0.0);
+            assert!(conv.around(&x, Before::Nothing, Some(&x)).is_err());
+        });
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! From CPU tensors to floats and back.
 
+use crate::nn::buffer::Arenas;
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 use std::ops::Deref;
+use std::sync::LazyLock;
+
+/// Memory of the CPU route, reused by every layer.
+pub(super) static ARENAS: LazyLock<Arenas> = LazyLock::new(Arenas::default);
 
 /// Whether the kernels of [`crate::nn`] take this tensor.
 pub(super) fn on_cpu(x: &Tensor) -> bool {
@@ -31,6 +36,28 @@ pub(super) fn copied(x: &Tensor) -> Result<Vec<f32>> {
 pub(super) fn share(rows: usize) -> usize {
     let even = rows.div_ceil(rayon::current_num_threads().max(1));
     even.next_multiple_of(8).max(8)
+}
+
+/// What a layer adds to its result, as it works through it in parts.
+pub(super) struct Summand<'a>(pub Option<&'a [f32]>);
+
+impl Summand<'_> {
+    /// Adds to the part `out` of a result whose first float is number `first`. A summand of one
+    /// pixel's length, `channels`, is added to every pixel.
+    pub fn add(&self, out: &mut [f32], first: usize, channels: usize) {
+        match self.0 {
+            None => {}
+            Some(pixel) if pixel.len() == channels => {
+                for out in out.chunks_exact_mut(channels) {
+                    out.iter_mut().zip(pixel).for_each(|(out, y)| *out += y);
+                }
+            }
+            Some(all) => {
+                let all = &all[first..][..out.len()];
+                out.iter_mut().zip(all).for_each(|(out, y)| *out += y);
+            }
+        }
+    }
 }
 
 /// `[b, c, h, w]` to `[b, h, w, c]`.

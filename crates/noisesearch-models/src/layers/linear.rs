@@ -1,7 +1,7 @@
 //! `y = x · weightᵀ + bias` over the last dimension.
 
-use super::floats::{floats, on_cpu, share};
-use super::{Activation, Loaded, Source, activate};
+use super::floats::{Summand, floats, on_cpu, share};
+use super::{Activation, Loaded, Source, activate, add};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use candle_core::{D, Result, Tensor, bail};
@@ -112,8 +112,16 @@ impl Linear {
     /// `x: [.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store),
+            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store, None),
             Weight::Plain(weight, bias) => self.plain(weight, bias.as_ref(), x),
+        }
+    }
+
+    /// The same, added to `y: [.., outputs]`.
+    pub fn added(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store, Some(y)),
+            Weight::Plain(..) => add(&self.forward(x)?, y),
         }
     }
 
@@ -121,31 +129,48 @@ impl Linear {
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match &self.weight {
             Weight::Packed(weight) if activation == Activation::Silu => {
-                self.packed(weight, x, Epilogue::Silu)
+                self.packed(weight, x, Epilogue::Silu, None)
             }
             Weight::Packed(weight) if activation == Activation::GeluTanh => {
-                self.packed(weight, x, Epilogue::Gelu)
+                self.packed(weight, x, Epilogue::Gelu, None)
             }
             _ => activate(&self.forward(x)?, activation),
         }
     }
 
-    fn packed(&self, weight: &PackedWeight, x: &Tensor, epilogue: Epilogue) -> Result<Tensor> {
+    fn packed(
+        &self,
+        weight: &PackedWeight,
+        x: &Tensor,
+        epilogue: Epilogue,
+        plus: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (k, n) = (self.inputs, self.outputs);
         if x.dim(D::Minus1)? != k || !on_cpu(x) {
             bail!("a linear layer of {k} inputs on the CPU was given {x:?}")
         }
+        let mut shape = x.dims().to_vec();
+        *shape.last_mut().unwrap_or(&mut 0) = n;
+        if let Some(y) = plus.filter(|y| y.dims() != shape) {
+            bail!("a linear layer with a result {shape:?} was to be added to {y:?}")
+        }
         let rows = x.elem_count() / k;
         let (isa, part) = (Isa::best(), share(rows));
         let mut out = vec![0.0; rows * n];
-        let x = x.contiguous()?;
-        let reading = x.storage_and_layout();
+        let (x, plus) = (x.contiguous()?, plus.map(Tensor::contiguous).transpose()?);
+        let (reading, adding) = (
+            x.storage_and_layout(),
+            plus.as_ref().map(Tensor::storage_and_layout),
+        );
+        let summand = Summand(adding.as_ref().map(floats).transpose()?);
         let parts = floats(&reading)?.par_chunks(part * k);
         parts
             .zip(out.par_chunks_mut(part * n))
-            .for_each(|(x, out)| weight.apply(isa, Windows::rows(x, k), out, epilogue));
-        let mut shape = x.dims().to_vec();
-        *shape.last_mut().unwrap_or(&mut 0) = n;
+            .enumerate()
+            .for_each(|(i, (x, out))| {
+                weight.apply(isa, Windows::rows(x, k), out, epilogue);
+                summand.add(out, i * part * n, n);
+            });
         Tensor::from_vec(out, shape, x.device())
     }
 
@@ -185,6 +210,20 @@ mod tests {
                 1e-6,
             );
             weights.finish().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_layer_can_be_added_to_a_stream() {
+        let (w, b) = (values(&[5, 6], 1), values(&[5], 2));
+        let (x, y) = (values(&[1, 19, 6], 3), values(&[1, 19, 5], 4));
+        each_place(|place| {
+            let mut weights = file(&[("weight", &w), ("bias", &b)]);
+            let layer = Linear::load(Source::new(&mut weights, place), 6, 5).unwrap();
+            let [x, y] = [&x, &y].map(|x| x.to_dtype(place.dtype).unwrap());
+            let want = (layer.forward(&x).unwrap() + &y).unwrap();
+            close(&layer.added(&x, &y).unwrap(), &want, 0.0);
+            assert!(layer.added(&x, &x).is_err());
         });
     }
 

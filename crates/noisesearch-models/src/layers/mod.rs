@@ -23,7 +23,7 @@ pub use crate::nn::activation::Activation;
 pub use crate::nn::bf16::Order as SumOrder;
 pub use activation::{activate, gated};
 pub use attention::{Attend, attention};
-pub use conv::{Conv2d, Geometry, upsample};
+pub use conv::{Before, Conv2d, Geometry, upsample};
 pub use embed::{Order, timestep, timestep_closed};
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;

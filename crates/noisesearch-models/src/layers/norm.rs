@@ -2,6 +2,7 @@
 
 use super::floats::{floats, on_cpu, share};
 use super::{Loaded, Source};
+use crate::nn::group_norm;
 use crate::nn::isa::Isa;
 use crate::nn::norm::{self, Affine};
 use candle_core::{D, DType, Result, Tensor};
@@ -114,9 +115,10 @@ impl RmsNorm {
 /// (Wu and He 2018, arXiv 1803.08494).
 #[derive(Debug)]
 pub struct GroupNorm {
-    cpu: norm::GroupNorm,
+    cpu: group_norm::GroupNorm,
     scale: Tensor,
     shift: Tensor,
+    channels: usize,
     groups: usize,
     eps: f32,
 }
@@ -129,7 +131,8 @@ impl GroupNorm {
         Ok(Self {
             scale: s.send(gamma.clone(), &[channels])?,
             shift: s.send(beta.clone(), &[channels])?,
-            cpu: norm::GroupNorm::new(gamma, beta, groups, eps),
+            cpu: group_norm::GroupNorm::new(gamma, beta, groups, eps),
+            channels,
             groups,
             eps,
         })
@@ -145,6 +148,16 @@ impl GroupNorm {
         self.apply(x, true)
     }
 
+    /// The norm with the statistics of one image `x: [pixels, channels]` on the CPU.
+    pub(super) fn fit(&self, x: &[f32]) -> group_norm::Fitted {
+        self.cpu.fit(Isa::best(), x)
+    }
+
+    /// Channels that it takes.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
     fn apply(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         if !on_cpu(x) {
             return self.plain(x, silu);
@@ -153,9 +166,12 @@ impl GroupNorm {
         let mut out = vec![0.0; x.elem_count()];
         let x = x.contiguous()?;
         let reading = x.storage_and_layout();
+        let part = share(row / self.channels()) * self.channels();
         let images = floats(&reading)?.chunks_exact(row);
         for (x, out) in images.zip(out.chunks_exact_mut(row)) {
-            self.cpu.apply_shared(Isa::best(), x, silu, out);
+            let fitted = self.fit(x);
+            let parts = x.par_chunks(part).zip(out.par_chunks_mut(part));
+            parts.for_each(|(x, out)| fitted.apply(Isa::best(), x, silu, out));
         }
         Tensor::from_vec(out, x.shape(), x.device())
     }

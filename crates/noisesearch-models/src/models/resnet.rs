@@ -6,7 +6,7 @@
 //! x' = shortcut(x) + conv2(silu(norm2(h)))
 //! ```
 
-use crate::layers::{Conv2d, Geometry, GroupNorm, Linear, Loaded, Source, add, add_to_pixels};
+use crate::layers::{Before, Conv2d, Geometry, GroupNorm, Linear, Loaded, Source};
 use candle_core::{Result, Tensor};
 
 /// The size of a block.
@@ -71,14 +71,15 @@ impl Resnet {
     /// `x: [b, h, w, inputs]` to `[b, h, w, outputs]`. `time: [b, time]` is the SiLU of the time
     /// embedding; a block without one ignores it.
     pub fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let mut h = self.conv1.forward(&self.norm1.silu(x)?)?;
-        if let (Some(project), Some(time)) = (&self.time, time) {
-            h = add_to_pixels(&h, &project.forward(time)?)?;
-        }
-        let h = self.conv2.forward(&self.norm2.silu(&h)?)?;
-        match &self.shortcut {
-            Some(shortcut) => add(&h, &shortcut.forward(x)?),
-            None => add(&h, x),
-        }
+        let time = match (&self.time, time) {
+            (Some(project), Some(time)) => Some(project.forward(time)?),
+            _ => None,
+        };
+        let norm = Before::Norm(&self.norm1);
+        let h = self.conv1.around(x, norm, time.as_ref())?;
+        let shortcut = self.shortcut.as_ref().map(|s| s.forward(x)).transpose()?;
+        let norm = Before::Norm(&self.norm2);
+        self.conv2
+            .around(&h, norm, Some(shortcut.as_ref().unwrap_or(x)))
     }
 }

@@ -66,7 +66,12 @@ impl Arena {
                 buffer.len = len;
                 buffer
             }
-            None => Buffer::zeros(len),
+            None => {
+                // What is too small makes place for it.
+                let largest = (0..self.spare.len()).max_by_key(|&i| self.spare[i].capacity());
+                largest.map(|index| self.spare.swap_remove(index));
+                Buffer::zeros(len)
+            }
         }
     }
 
@@ -114,6 +119,9 @@ mod tests {
         let again = arena.take(7);
         assert_eq!((again.len(), again.as_ptr()), (7, at));
         assert_eq!(arena.take(500).len(), 500);
+        assert!(arena.spare.is_empty());
+        arena.give(again);
+        assert_eq!(arena.take(2000).len(), 2000);
         assert!(arena.spare.is_empty());
     }
 }

@@ -11,11 +11,12 @@
 //! The left operand is never copied: [`Windows`] describes plain rows and the windows of a
 //! convolution alike.
 
+use super::accumulate::{Ahead, accumulate};
 use super::activation::{gelu, silu};
 use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
-use super::isa::{Isa, Kernel};
+use super::isa::{Isa, Kernel, prefetch};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
 use std::ops::Range;
@@ -231,24 +232,27 @@ impl Gemm<'_> {
         rows: Range<usize>,
         part: &Range<usize>,
     ) {
-        let mut row = rows.start;
+        let (mut row, mut turn) = (rows.start, 0);
         while row < rows.end {
             row += match rows.end - row {
-                left if left >= R => self.tile::<R, Q>(row, panel, part),
-                left if left >= 4 => self.tile::<4, Q>(row, panel, part),
-                left if left >= 2 => self.tile::<2, Q>(row, panel, part),
-                _ => self.tile::<1, Q>(row, panel, part),
+                left if left >= R => self.tile::<R, Q>(row, panel, part, turn),
+                left if left >= 4 => self.tile::<4, Q>(row, panel, part, turn),
+                left if left >= 2 => self.tile::<2, Q>(row, panel, part, turn),
+                _ => self.tile::<1, Q>(row, panel, part, turn),
             };
+            turn += 1;
         }
     }
 
-    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k. Returns `M`.
+    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k; the `turn`-th
+    /// tile of its sweep. Returns `M`.
     #[inline(always)]
     fn tile<const M: usize, const Q: usize>(
         &mut self,
         row: usize,
         panel: usize,
         part: &Range<usize>,
+        turn: usize,
     ) -> usize {
         let (left, k) = (&self.left, self.right.k);
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
@@ -259,6 +263,15 @@ impl Gemm<'_> {
                 .0;
             sums[q] = self.before(row, (panel + q) * PANEL, part.start);
         }
+        self.ask_for_results::<M, Q>(row + M, panel);
+        // Sixteen tiles bring the next panels nearer, a sixteenth each; others ask for their own.
+        let ahead = Ahead {
+            rows: M * left.step,
+            panels: match turn < PANEL {
+                true => Q * k * PANEL + turn * part.len(),
+                false => 0,
+            },
+        };
         let starts = left.starts::<M>(row);
         let mut at = part.start;
         while at < part.end {
@@ -272,7 +285,7 @@ impl Gemm<'_> {
             for q in 0..Q {
                 some[q] = &columns[q][at..][..count];
             }
-            accumulate(count, rows, some, &mut sums);
+            accumulate(rows, some, ahead, &mut sums);
             at += count;
         }
         let epilogue = match part.end == k {
@@ -284,6 +297,17 @@ impl Gemm<'_> {
             finish(&mut self.out, self.right.outputs, epilogue, at, sums);
         }
         M
+    }
+
+    /// Brings results nearer that the tile at `row` and `panel` will add to.
+    #[inline(always)]
+    fn ask_for_results<const M: usize, const Q: usize>(&self, row: usize, panel: usize) {
+        for m in 0..M {
+            for q in 0..Q {
+                let at = (row + m) * self.out.stride + (panel + q) * PANEL;
+                prefetch(self.out.data, at);
+            }
+        }
     }
 
     /// Sums before element `start` of k: the bias, or what an earlier part left in the result.
@@ -326,30 +350,6 @@ pub(crate) fn finish<const M: usize>(
     for m in 0..M {
         out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
     }
-}
-
-/// `sums[q][m] = fma(rows[m][i], columns[q][i], sums[q][m])` for `i` in `0..k`, in order.
-#[inline(always)]
-fn accumulate<const M: usize, const Q: usize>(
-    k: usize,
-    rows: [&[f32]; M],
-    columns: [&[Lanes]; Q],
-    sums: &mut [[Lanes; M]; Q],
-) {
-    assert!(rows.iter().all(|r| r.len() == k) && columns.iter().all(|c| c.len() == k));
-    let mut tile = *sums;
-    for i in 0..k {
-        for m in 0..M {
-            let a = rows[m][i];
-            for q in 0..Q {
-                let b = &columns[q][i];
-                for j in 0..PANEL {
-                    tile[q][m][j] = a.mul_add(b[j], tile[q][m][j]);
-                }
-            }
-        }
-    }
-    *sums = tile;
 }
 
 #[cfg(test)]

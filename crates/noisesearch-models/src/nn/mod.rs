@@ -9,6 +9,7 @@
 //!
 //! Shapes are the caller's responsibility: lengths that do not fit panic.
 
+mod accumulate;
 pub mod activation;
 pub mod attention;
 pub mod backward;
@@ -18,6 +19,7 @@ pub mod conv;
 pub mod embed;
 mod epilogue;
 pub mod gemm;
+pub mod group_norm;
 pub mod isa;
 mod lanes;
 pub mod norm;

@@ -39,3 +39,13 @@ pub(crate) fn assert_close(got: &[f32], want: &[f64], tolerance: f64) {
         );
     }
 }
+
+/// `(x - mean) / sqrt(var + eps)`.
+pub(crate) fn standardised(x: &[f64], eps: f64) -> Vec<f64> {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+    x.iter()
+        .map(|x| (x - mean) / (variance + eps).sqrt())
+        .collect()
+}

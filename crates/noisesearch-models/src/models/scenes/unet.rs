@@ -12,8 +12,9 @@ use crate::nn::buffer::{Arena, Buffer};
 use crate::nn::conv::{Conv3x3, Padded};
 use crate::nn::embed::{SiluMlp, sinusoidal};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
+use crate::nn::group_norm::GroupNorm;
 use crate::nn::isa::Isa;
-use crate::nn::norm::{Affine, GroupNorm};
+use crate::nn::norm::Affine;
 use crate::nn::resample::{channels_first, channels_last, pixel_shuffle, pixel_unshuffle};
 use crate::weights::{Weights, WeightsError};
 

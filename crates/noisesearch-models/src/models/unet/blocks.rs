@@ -3,7 +3,7 @@
 
 use super::transformer::Transformer;
 use super::{Given, UNetConfig};
-use crate::layers::{Conv2d, Geometry, Loaded, Source, upsample};
+use crate::layers::{Before, Conv2d, Geometry, Loaded, Source};
 use crate::models::resnet::{Resnet, ResnetShape};
 use candle_core::{D, Result, Tensor};
 
@@ -190,8 +190,7 @@ impl Up {
         match (&self.grow, kept.last()) {
             (Some(conv), Some(next)) => {
                 let (_, height, width, _) = next.dims4()?;
-                let x = upsample(&x)?.narrow(1, 0, height)?.narrow(2, 0, width)?;
-                conv.forward(&x)
+                conv.around(&x, Before::Doubled([height, width]), None)
             }
             _ => Ok(x),
         }

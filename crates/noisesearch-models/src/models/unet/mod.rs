@@ -17,8 +17,8 @@ pub use pipeline::Latent;
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{Encoded, Network};
 use crate::layers::{
-    Activation, Conv2d, Geometry, GroupNorm, Linear, Loaded, Order, Place, Source, activate, add,
-    channels_first, channels_last, timestep,
+    Activation, Before, Conv2d, Geometry, GroupNorm, Linear, Loaded, Order, Place, Source,
+    activate, add, channels_first, channels_last, timestep,
 };
 use crate::path::VP_STEPS;
 use crate::pipeline::OpenError;
@@ -124,7 +124,7 @@ impl UNet {
             x = up.forward(x, given, &mut kept)?;
             watch(&format!("up{i}"), &x)?;
         }
-        self.conv_out.forward(&self.norm_out.silu(&x)?)
+        self.conv_out.around(&x, Before::Norm(&self.norm_out), None)
     }
 
     /// Joins what the rows are given at time `t`, an index in `0..1000` or between two.

@@ -8,7 +8,7 @@
 
 use super::UNetConfig;
 use crate::layers::{
-    Activation, Attend, GroupNorm, LayerNorm, Linear, Loaded, Source, add, attention, gated,
+    Activation, Attend, GroupNorm, LayerNorm, Linear, Loaded, Source, attention, gated,
 };
 use candle_core::{Result, Tensor};
 
@@ -56,7 +56,8 @@ impl Transformer {
         for block in &self.blocks {
             h = block.forward(&h, words)?;
         }
-        add(&self.proj_out.forward(&h)?.reshape(x.shape())?, x)
+        let x = x.reshape((b, height * width, c))?;
+        self.proj_out.added(&h, &x)?.reshape((b, height, width, c))
     }
 }
 
@@ -87,12 +88,12 @@ impl Block {
 
     fn forward(&self, x: &Tensor, words: &Tensor) -> Result<Tensor> {
         let h = self.norm1.forward(x)?;
-        let x = add(&self.own.forward(&h, &h)?, x)?;
+        let x = self.own.added(&h, &h, x)?;
         let h = self.norm2.forward(&x)?;
-        let x = add(&self.cross.forward(&h, words)?, &x)?;
+        let x = self.cross.added(&h, words, &x)?;
         let h = self.widen.forward(&self.norm3.forward(&x)?)?;
         let h = gated(&h, Activation::Gelu)?;
-        add(&self.narrow.forward(&h)?, &x)
+        self.narrow.added(&h, &x)
     }
 }
 
@@ -117,11 +118,11 @@ impl Heads {
         })
     }
 
-    /// `x: [b, n, channels]` attends to `to: [b, m, context]`.
-    fn forward(&self, x: &Tensor, to: &Tensor) -> Result<Tensor> {
+    /// `x: [b, n, channels]` attends to `to: [b, m, context]`, which is added to `stream`.
+    fn added(&self, x: &Tensor, to: &Tensor, stream: &Tensor) -> Result<Tensor> {
         let (q, k) = (self.q.forward(x)?, self.k.forward(to)?);
         let v = self.v.forward(to)?;
-        self.out
-            .forward(&attention(&q, &k, &v, Attend::heads(self.heads))?)
+        let seen = attention(&q, &k, &v, Attend::heads(self.heads))?;
+        self.out.added(&seen, stream)
     }
 }

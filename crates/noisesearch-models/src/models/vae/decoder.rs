@@ -3,7 +3,7 @@
 
 use super::VaeConfig;
 use crate::layers::{
-    Attend, Conv2d, Geometry, GroupNorm, Linear, Loaded, Source, add, attention, upsample,
+    Attend, Before, Conv2d, Geometry, GroupNorm, Linear, Loaded, Source, attention,
 };
 use crate::models::resnet::{Resnet, ResnetShape};
 use candle_core::{Result, Tensor};
@@ -77,7 +77,7 @@ impl Network {
             x = up.forward(x)?;
             watch(&format!("up{i}"), &x)?;
         }
-        self.conv_out.forward(&self.norm_out.silu(&x)?)
+        self.conv_out.around(&x, Before::Norm(&self.norm_out), None)
     }
 }
 
@@ -141,7 +141,8 @@ impl Pixels {
         let (q, k) = (self.q.forward(&tokens)?, self.k.forward(&tokens)?);
         let v = self.v.forward(&tokens)?;
         let seen = attention(&q, &k, &v, Attend::heads(1))?;
-        add(&self.out.forward(&seen)?.reshape((b, h, w, c))?, x)
+        let x = x.reshape((b, h * w, c))?;
+        self.out.added(&seen, &x)?.reshape((b, h, w, c))
     }
 }
 
@@ -181,7 +182,10 @@ impl Up {
             x = resnet.forward(&x, None)?;
         }
         match &self.grow {
-            Some(conv) => conv.forward(&upsample(&x)?),
+            Some(conv) => {
+                let (_, h, w, _) = x.dims4()?;
+                conv.around(&x, Before::Doubled([2 * h, 2 * w]), None)
+            }
             None => Ok(x),
         }
     }

@@ -1,0 +1,138 @@
+"""Measures this program beside PyTorch and writes docs/performance.md: `cargo xtask bench`.
+
+All sides of a row are started once and warmed, then asked in turn, so that a busy machine slows all
+of them. Raw results are kept in benches/results, one file a row; the page is made of all of them,
+so that a row can be measured again alone.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+import page
+import single
+from rows import PRECISIONS, ROWS, SearchRow
+from sides import ROOT, THREADS, Program, example, ours, peer
+
+RESULTS = os.path.join(ROOT, "benches/results")
+# Above this average of waiting processes, something else is using the processor.
+QUIET_LOAD = 0.5
+# Threads of a side that has just worked may spin for a while.
+PAUSE_S = 0.05
+
+
+def processor():
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def surroundings():
+    """What a figure belongs to."""
+    import diffusers
+    import torch
+    import transformers
+
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
+                         text=True).stdout.strip()
+    return {"processor": processor(), "threads": THREADS, "load": os.getloadavg()[0],
+            "peak_gflops": float(example("peak", "all")),
+            "versions": {"noisesearch": git, "torch": torch.__version__,
+                         "diffusers": diffusers.__version__,
+                         "transformers": transformers.__version__}}
+
+
+def started(row):
+    """The sides of a row, ours first; the first peer counts operations."""
+    if isinstance(row, SearchRow):
+        how = {"algorithm": row.algorithm, "count": row.count}
+        return [Program(row)] + [peer("search", {**how, "batch": b}, "f32 channels_last",
+                                      f"f32, batch {b}") for b in row.batches]
+    return ([ours(row.subject, row.how, precision) for precision in PRECISIONS]
+            + [peer(row.subject, row.how, mode) for mode in row.modes])
+
+
+def results(sides):
+    """What each side computes, which also warms it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, side in enumerate(sides):
+            path = os.path.join(folder, str(number))
+            side.ask(f"save {path}")
+            yield np.fromfile(path, "<f4").astype(np.float64)
+
+
+def errors(row, sides):
+    """How far each result is from PyTorch's in f32, as a part of its root mean square."""
+    everything = list(results(sides))
+    reference = everything[[side.name for side in sides].index("PyTorch f32")]
+    rms = lambda x: float(np.sqrt(np.mean(np.square(x))))
+    for side, result in zip(sides, everything):
+        if result.shape != reference.shape:
+            raise SystemExit(f"{row.name}: {side.name} gave {result.shape}, not {reference.shape}")
+        yield rms(result - reference) / rms(reference)
+
+
+def measured(row, rounds):
+    sides = started(row)
+    for side in sides:
+        side.ready()
+    compared = not isinstance(row, SearchRow) and row.same
+    error = list(errors(row, sides)) if compared else [None] * len(sides)
+    first = next(side for side in sides if side.name.startswith("PyTorch"))
+    gflop = float(first.ask("flop")) * 1e-9
+    times = []
+    for _ in range(rounds):
+        times.append([])
+        for side in sides:
+            time.sleep(PAUSE_S)
+            times[-1].append(side.seconds())
+    for side in sides:
+        side.end()
+    return {"gflop": gflop, "sides": [
+        {"name": side.name, "precision": side.precision, "seconds": list(seconds), "error": wrong}
+        for side, seconds, wrong in zip(sides, zip(*times), error)]}
+
+
+def keep(name, result):
+    os.makedirs(RESULTS, exist_ok=True)
+    with open(os.path.join(RESULTS, f"{name}.json"), "w") as file:
+        json.dump(result, file, indent=1)
+        file.write("\n")
+
+
+def main():
+    names = [row.name for row in ROWS] + list(single.MEASURES)
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("names", nargs="*", metavar="ROW", help="rows to measure; all but `build`")
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--list", action="store_true", help="print the names of all rows")
+    p.add_argument("--page", action="store_true", help="measure nothing, only write the page")
+    args = p.parse_args()
+    unknown = set(args.names) - set(names)
+    if unknown:
+        p.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if args.list:
+        print("\n".join(names))
+        return
+    wanted = [] if args.page else args.names or [name for name in names if name != "build"]
+    around = surroundings() if wanted else None
+    if around and around["load"] > QUIET_LOAD:
+        print(f"this machine is not quiet (load {around['load']:.1f}): no figure will mean much")
+    for name in wanted:
+        print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+        row = next((row for row in ROWS if row.name == name), None)
+        result = measured(row, args.rounds) if row else {"lines": single.MEASURES[name]()}
+        keep(name, {**around, **result})
+        page.write(ROWS, single.MEASURES, RESULTS)
+    page.write(ROWS, single.MEASURES, RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Writes docs/performance.md from the results of all rows."""
+import json
+import os
+import statistics
+
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/performance.md")
+SINGLE = {"Beside denoiser, decoder and verifiers": ["engine-share", "overhead"],
+          "The program": ["first-command", "start", "size", "build"], "Matrix products": ["products"]}
+
+
+def spread(values, digits):
+    shown = (min(values), statistics.median(values), max(values))
+    return " - ".join(f"{value:.{digits}f}" for value in shown)
+
+
+def times(seconds):
+    """Minimum - median - maximum in a unit that suits them."""
+    middle = statistics.median(seconds)
+    if middle >= 1:
+        return spread(seconds, 2) + " s"
+    return spread([1e3 * s for s in seconds], 1 if middle >= 0.01 else 2) + " ms"
+
+
+def table(row, result):
+    sides = result["sides"]
+    own = {side["precision"]: side for side in sides if side["name"].startswith("noisesearch")}
+    yield f"**{row.what}**, {result['gflop']:.4g} GFLOP\n"
+    yield "| | time | GFLOP/s | share of peak | noisesearch faster | error |"
+    yield "|---|---|---|---|---|---|"
+    for side in sides:
+        rate = result["gflop"] / statistics.median(side["seconds"])
+        mine = own.get(side["precision"], own["f32"])
+        faster = "" if side in own.values() else spread(
+            [peer / us for us, peer in zip(mine["seconds"], side["seconds"])], 2) + " x"
+        error = "" if side["error"] is None else f"{side['error']:.1e}"
+        yield (f"| {side['name']} | {times(side['seconds'])} | {rate:.0f} "
+               f"| {100 * rate / result['peak_gflops']:.0f} % | {faster} | {error} |")
+    yield ""
+
+
+def machine(result):
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"{result['processor']}, {result['threads']} threads; {versions}"
+
+
+def introduction(results):
+    yield "# Performance\n"
+    yield ("Written by `cargo xtask bench` from `benches/results`. Times and ratios are minimum - "
+           "median - maximum; \"noisesearch faster\" is the peer's time over ours of the same "
+           "precision (of f32 where there is none), paired run by run. Rates count a multiply-add "
+           "as two, as PyTorch's counter does; shares are of the measured f32 peak of all threads "
+           "(`--example peak`), in every precision. The error is the root mean square of the "
+           "difference from PyTorch in f32, eager, as a part of that of its result. Weights are "
+           "generated, except the lab's; both sides make the same ones. PyTorch's modes: eager "
+           "unless it says `inductor` (`torch.compile`, weights frozen); `autocast` runs f32 "
+           "weights in bf16, `bf16` has all of them in it.\n")
+    measured = {}
+    for name, result in results.items():
+        rounds = [len(side["seconds"]) for side in result.get("sides", [])]
+        figures = result["peak_gflops"], result["load"], rounds
+        measured.setdefault(machine(result), []).append((name, *figures))
+    for where, rows in measured.items():
+        peaks = [peak for _, peak, _, _ in rows]
+        load = max(load for _, _, load, _ in rows)
+        rounds = [count for *_, counts in rows for count in counts]
+        runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
+        names = "" if len(measured) == 1 else f" ({', '.join(name for name, _, _ in rows)})"
+        yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s in f32; load "
+               f"before {load:.1f}{runs}{names}")
+    yield ""
+
+
+def lines(rows, results):
+    yield from introduction(results)
+    section = None
+    for row in rows:
+        if row.name in results:
+            if row.section != section:
+                section = row.section
+                yield f"## {section}\n"
+            yield from table(row, results[row.name])
+    for title, names in SINGLE.items():
+        found = [name for name in names if name in results]
+        if found:
+            yield f"## {title}\n"
+        for name in found:
+            yield from results[name]["lines"]
+            yield ""
+
+
+def write(rows, measures, folder):
+    results = {}
+    for name in [row.name for row in rows] + list(measures):
+        file = os.path.join(folder, f"{name}.json")
+        if os.path.exists(file):
+            with open(file) as text:
+                results[name] = json.load(text)
+    with open(PAGE, "w") as page:
+        page.write("\n".join(lines(rows, results)).rstrip("\n") + "\n")

@@ -1,0 +1,83 @@
+"""What is measured against PyTorch: a row is its data.
+
+A mode of PyTorch is what `peer.py` reads: a precision, then how it is run. Each of its figures is
+compared with ours of the same precision, where we have that one.
+"""
+from dataclasses import dataclass
+
+# What `--example bench` can compute in.
+PRECISIONS = ("f32", "bf16")
+
+EAGER = ("f32", "bf16")
+IMAGES = ("f32", "f32 channels_last", "bf16 channels_last")
+ALL = ("f32", "f32 inductor", "autocast", "bf16", "bf16 inductor")
+
+
+@dataclass
+class Row:
+    name: str
+    section: str
+    what: str
+    # What both sides load, and the same for each of our precisions and PyTorch's modes.
+    subject: str
+    how: dict
+    modes: tuple = EAGER
+    # Whether the two results must be the same numbers.
+    same: bool = True
+
+
+@dataclass
+class SearchRow:
+    """A whole run of the program beside a plain loop in PyTorch, in several sizes of batch."""
+
+    name: str
+    section: str
+    what: str
+    algorithm: str
+    count: int
+    batches: tuple
+    flags: tuple = ()
+
+
+def transformer(hidden, depth, heads, **more):
+    published = dict(input_size=32, patch=2, channels=4, mlp_ratio=4, classes=1000,
+                     learn_sigma=False, time="data_at_one")
+    return {**published, "hidden": hidden, "depth": depth, "heads": heads, **more}
+
+
+YARDSTICK = transformer(384, 12, 6)
+GLYPHS = transformer(128, 5, 4, patch=4, channels=1, classes=36, time="noise_at_one")
+
+T, C, L, S = "Transformers", "Convolutional networks", "The lab's scenes model", "Whole searches"
+STACK = "12 blocks, hidden 384, 6 heads, 256 tokens, adaLN-zero"
+
+ROWS = [
+    Row("yardstick", T, f"Yardstick: {STACK}, batch 16", "sit", dict(config=YARDSTICK, batch=16), ALL),
+    Row("yardstick-1", T, "The same, batch 1", "sit", dict(config=YARDSTICK, batch=1), ALL),
+    Row("sit-xl", T, "SiT-XL/2: 28 blocks, hidden 1152, 16 heads, 256 tokens, batch 1", "sit",
+        dict(config=transformer(1152, 28, 16, learn_sigma=True), batch=1)),
+    Row("glyphs", T, "The lab's glyphs, base: 5 blocks, hidden 128, 4 heads, 64 tokens, batch 16",
+        "sit", dict(config=GLYPHS, batch=16), ("f32", "f32 inductor", "bf16")),
+    Row("flux-double", T, "FLUX.1's double block: hidden 3072, 24 heads, 4096 tokens of an image "
+        "and 512 of text", "flux", dict(double=1, single=0, side=128)),
+    Row("flux-single", T, "FLUX.1's single block, the same tokens", "flux",
+        dict(double=0, single=1, side=128)),
+    Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16)),
+    Row("conv", C, "3x3 convolution of 128 to 128 channels at 64x64, batch 4", "conv",
+        dict(channels=128, side=64, batch=4, norm=False), IMAGES),
+    Row("conv-norm", C, "The same, then group norm and SiLU", "conv",
+        dict(channels=128, side=64, batch=4, norm=True), (*IMAGES, "f32 inductor channels_last")),
+    Row("unet", C, "U-Net of Stable Diffusion 1.5 at 64x64 latents, batch 1", "unet",
+        dict(batch=1, side=64), IMAGES),
+    Row("vae", C, "Autoencoder of Stable Diffusion, decoding one image of 512x512", "vae",
+        dict(side=64), IMAGES),
+    *(Row(f"scenes-{batch}", L, f"One guided evaluation of {batch}", "scenes", dict(batch=batch),
+          ("f32", "f32 channels_last", "bf16 channels_last")) for batch in (1, 16, 64)),
+    SearchRow("random", S, "Best of 64 on the lab's scenes, 20 guided Euler steps", "random", 64, (1, 16)),
+    SearchRow("random-bf16", S, "The same with our products in bf16, PyTorch in f32", "random", 64,
+              (1, 16), ("--dtype", "bf16")),
+    SearchRow("zero-order", S, "Zero-order search, 17 evaluations", "zero-order", 17, (1, 4)),
+    SearchRow("paths", S, "Search over paths, 32 evaluations (ours also makes the baseline picture)", "paths", 32, (1, 8)),
+    Row("best-of", S, "Best of 4 with the networks of Stable Diffusion 1.5: 4 guided DDIM steps at "
+        "256x256, in PyTorch by diffusers", "best-of", dict(count=4, steps=4, side=256), same=False),
+]

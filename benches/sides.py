@@ -1,0 +1,84 @@
+"""The processes that are measured in turn."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+RELEASE = os.path.join(TARGET, "release")
+PROGRAM = os.path.join(RELEASE, "noisesearch")
+PROMPT = "two red circles and a blue square"
+# Rayon on our side and OpenMP on the peer's take this many threads.
+THREADS = os.cpu_count()
+
+
+def example(name, *arguments):
+    command = [os.path.join(RELEASE, "examples", name), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Server:
+    """A process that answers each line it reads with a line."""
+
+    def __init__(self, name, precision, command):
+        self.name, self.precision = name, precision
+        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=environment)
+
+    def ready(self):
+        """Waits until its subject is loaded; sides load at the same time."""
+        self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended with {self.process.wait()}; what it said is above")
+        return line.strip()
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def seconds(self):
+        return float(self.ask("run"))
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Program:
+    """Whole runs of the program, by the seconds that it reports."""
+
+    def __init__(self, row):
+        self.name, self.precision = "noisesearch f32", "f32"
+        self.out = tempfile.TemporaryDirectory()
+        self.command = [PROGRAM, "generate", PROMPT, "--json", "--budget", f"{row.count}evals",
+                        "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
+                        "--search", row.algorithm, "--verifier", "clip", *row.flags,
+                        "--out", self.out.name]
+
+    def ready(self):
+        """It is started anew for every run."""
+
+    def seconds(self):
+        out = subprocess.run(self.command, check=True, capture_output=True, text=True).stdout
+        return json.loads(out)["seconds"]
+
+    def end(self):
+        self.out.cleanup()
+
+
+def ours(subject, how, precision):
+    command = [os.path.join(RELEASE, "examples/bench"), subject, precision, json.dumps(how)]
+    return Server(f"noisesearch {precision}", precision, command)
+
+
+def peer(subject, how, mode, name=None):
+    command = [sys.executable, os.path.join(ROOT, "benches/peer.py"), subject, mode, json.dumps(how)]
+    precision = "f32" if "f32" in mode else "bf16"
+    return Server(f"PyTorch {name or mode}", precision, command)
