@@ -15,7 +15,6 @@ mod plan;
 mod race;
 mod track;
 
-pub use field::field;
 pub use pilot::{Look, Pilot, TaskLooks};
 pub use plan::{Advice, Allocation, Rated, correlations, plan};
 pub use race::{Entrant, Gain, RACE_TASKS_MIN, Race, Ran, Unit};
@@ -153,7 +152,7 @@ impl Kept {
             return Ok(Some(advice));
         }
         let fingerprint = self.pilot.fingerprint.clone();
-        let field = field(first, &advice)?;
+        let field = field::field(first, &advice)?;
         let name = format!("race-{}-{budget_nfe}.json", &fingerprint[..8]);
         let same = |kept: &KeptRace| {
             let of = (&kept.fingerprint, kept.budget_nfe);

@@ -63,7 +63,7 @@ pub fn run(args: Advise) -> anyhow::Result<Exit> {
         out: &args.out,
     };
     let stopped = || {
-        screen.line("stopped; nothing was kept, so the same command begins anew");
+        screen.line("stopped; the same command goes on from the last whole measurement");
         Ok(Exit::Stopped)
     };
     let specs = asked.specs()?;
