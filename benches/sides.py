@@ -58,7 +58,8 @@ class Program:
         self.name, self.precision = f"noisesearch {precision}", precision
         self.out = tempfile.TemporaryDirectory()
         self.command = [PROGRAM, "generate", PROMPT, "--json", "--budget", f"{row.count}evals",
-                        "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1", "--dtype", precision,
+                        "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
+                        "--dtype", precision,
                         "--search", row.algorithm, "--verifier", "clip", "--out", self.out.name]
 
     def ready(self):
