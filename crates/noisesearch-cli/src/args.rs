@@ -7,6 +7,7 @@ use crate::search_args::SearchArgs;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use noisesearch::Isa;
 use noisesearch::limits::CONFIG_BYTES_MAX;
 use noisesearch::size::Size;
 use noisesearch::spec::{Spec, Task};
@@ -22,6 +23,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Compute at a lower instruction level than the processor has: plain, avx2, avx512,
+    /// avx512-bf16 or amx. Results are the same, only slower
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub isa: Option<String>,
+}
+
+impl Cli {
+    /// Chooses the instruction level that was asked for.
+    pub fn prefer_level(&self) -> anyhow::Result<()> {
+        let Some(name) = &self.isa else { return Ok(()) };
+        Isa::prefer(name).map_err(|levels| {
+            let name: String = name.chars().take(80).collect();
+            let problem =
+                format!("no instruction level `{name}` on this processor; it has {levels}");
+            Usage(problem).into()
+        })
+    }
 }
 
 /// What to do.

@@ -34,7 +34,7 @@ pub struct FilesArgs {
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// f32, bf16 or f16 [default: f32 on the CPU, else bf16]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, visible_alias = "precision", value_name = "FORMAT")]
     pub dtype: Option<String>,
 }
 

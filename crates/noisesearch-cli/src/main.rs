@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let exit = match args::Cli::try_parse() {
-        Ok(cli) => exit::of(commands::run(cli.command)),
+        Ok(cli) => exit::of(cli.prefer_level().and_then(|()| commands::run(cli.command))),
         Err(error) => exit::of_usage(&error),
     };
     exit.into()

@@ -46,6 +46,7 @@ pub mod summary;
 mod verify;
 
 pub use error::{Error, ErrorKind};
+pub use noisesearch_models::nn::isa::Isa;
 pub use noisesearch_models::task;
 pub use noisesearch_verifiers::picture;
 pub use report::report;

@@ -4,10 +4,13 @@ use crate::args::Advise;
 use crate::exit::{Exit, Usage};
 use crate::interrupt;
 use crate::screen::Screen;
-use noisesearch::advise::{self, Advice, Kept, Look, Pilot, Rated, Source};
+use noisesearch::advise::{
+    self, Advice, Entrant, Gain, Kept, Look, Pilot, RACE_TASKS_MIN, Race, Rated, Source,
+};
 use noisesearch::registry::{Registry, TaskKind};
 use noisesearch::spec::{Checked, Spec, Task};
 use noisesearch_core::budget::Budget;
+use noisesearch_core::search::SearchSpec;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,7 +21,29 @@ struct Object<'a> {
     measurement: &'a Path,
     tasks: Vec<&'a str>,
     correlations: Vec<(Look, f64)>,
-    advice: Vec<Advice>,
+    advice: Vec<Advised<'a>>,
+}
+
+/// One advice with what follows from it.
+#[derive(Serialize)]
+struct Advised<'a> {
+    #[serde(flatten)]
+    advice: &'a Advice,
+    chosen: Entrant,
+    /// Over the best default, by the race.
+    gain: Option<Gain>,
+}
+
+impl<'a> Advised<'a> {
+    fn new(advice: &'a Advice) -> Self {
+        let (chosen, race) = (advice.chosen(), advice.race.as_ref());
+        let gain = race.and_then(Race::gain);
+        Self {
+            advice,
+            chosen,
+            gain,
+        }
+    }
 }
 
 /// Measures and advises.
@@ -37,23 +62,40 @@ pub fn run(args: Advise) -> anyhow::Result<Exit> {
         noises: args.noises,
         out: &args.out,
     };
-    let Some((kept, spec)) = asked.measure(&screen)? else {
+    let stopped = || {
         screen.line("stopped; nothing was kept, so the same command begins anew");
-        return Ok(Exit::Stopped);
+        Ok(Exit::Stopped)
     };
+    let specs = asked.specs()?;
+    let source = asked.source(&specs)?;
+    let Some(mut kept) = asked.measure(&source, &screen)? else {
+        return stopped();
+    };
+    let first = &specs[0];
     let budgets = match args.budgets.is_empty() {
-        true => vec![spec.budget],
+        true => vec![first.budget],
         false => args.budgets,
     };
-    let advice = |&budget: &Budget| advise_on(&kept.pilot, &spec, budget);
-    let advice = budgets.iter().map(advice).collect::<Result<Vec<_>, _>>()?;
+    // All budgets are checked before the first race.
+    let foreseen = |&budget: &Budget| advise_on(&kept.pilot, first, budget);
+    let foreseen = budgets
+        .iter()
+        .map(foreseen)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut advice = Vec::with_capacity(foreseen.len());
+    for foreseen in foreseen {
+        match kept.race(&source, foreseen, interrupt::listen()?)? {
+            Some(raced) => advice.push(raced),
+            None => return stopped(),
+        }
+    }
     let text = match args.json {
         true => {
             let object = Object {
                 measurement: &kept.path,
                 tasks: kept.pilot.tasks.iter().map(|t| t.task.as_str()).collect(),
                 correlations: advise::correlations(&kept.pilot),
-                advice,
+                advice: advice.iter().map(Advised::new).collect(),
             };
             serde_json::to_string_pretty(&object)? + "\n"
         }
@@ -91,10 +133,15 @@ pub fn choose(
         noises: advise::NOISES,
         out,
     };
-    let Some((kept, _)) = asked.measure(screen)? else {
+    let specs = asked.specs()?;
+    let source = asked.source(&specs)?;
+    let Some(mut kept) = asked.measure(&source, screen)? else {
         return Ok(None);
     };
     let advice = advise_on(&kept.pilot, &own, own.budget)?;
+    let Some(advice) = kept.race(&source, advice, interrupt::listen()?)? else {
+        return Ok(None);
+    };
     screen.line(line(&advice).trim_end());
     Ok(Some(advice.apply(spec)))
 }
@@ -110,26 +157,32 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The measurement and the spec of its first task.
-    fn measure(&self, screen: &Screen) -> anyhow::Result<Option<(Kept, Checked)>> {
-        let specs = self.specs()?;
-        let first = specs.first().ok_or_else(|| {
+    /// Where the advice comes from; `specs` are those of [`Asked::specs`].
+    fn source<'a>(&'a self, specs: &'a [Checked]) -> anyhow::Result<Source<'a>> {
+        if specs.is_empty() {
             let text = "name prompts or classes to measure; only the lab's models have their own";
-            Usage(text.to_owned())
-        })?;
-        let source = Source {
+            return Err(Usage(text.to_owned()).into());
+        }
+        Ok(Source {
             registry: self.registry,
-            specs: &specs,
+            specs,
             noises: self.noises,
             out: self.out,
+        })
+    }
+
+    /// The measurement; `None` when it was stopped.
+    fn measure(&self, source: &Source, screen: &Screen) -> anyhow::Result<Option<Kept>> {
+        let (tasks, noises) = (source.specs.len(), self.noises);
+        let race = match tasks < RACE_TASKS_MIN {
+            true => "",
+            false => ", then a race of searches at the budget",
         };
-        let (tasks, noises) = (specs.len(), self.noises);
         screen.line(&format!(
-            "advice on {}: {tasks} tasks of {noises} noises, measured once and kept",
-            first.model
+            "advice on {}: {tasks} tasks of {noises} noises{race}; measured once and kept",
+            source.specs[0].model
         ));
-        let kept = advise::pilot(&source, interrupt::listen()?)?;
-        Ok(kept.map(|kept| (kept, first.clone())))
+        Ok(advise::pilot(source, interrupt::listen()?)?)
     }
 
     /// One spec a task.
@@ -188,19 +241,50 @@ fn measured(kept: &Kept) -> String {
 
 /// One advice, for a person.
 fn line(advice: &Advice) -> String {
+    let chosen = advice.chosen();
+    let nfe = advice.budget_nfe;
+    let head = format!(
+        "for {nfe} NFE: {}\n",
+        flags(&chosen.search, chosen.search_steps)
+    );
+    head + &match &advice.race {
+        Some(race) => raced(advice, race),
+        None => foreseen(advice),
+    }
+}
+
+/// What is expected of the advice by a race.
+fn raced(advice: &Advice, race: &Race) -> String {
+    let (searches, ways) = (race.searches(), race.ran.len());
+    let cost = format!(
+        "  by a race of {ways} ways: {searches} searches of {} NFE\n",
+        advice.budget_nfe
+    );
+    let reference = race.reference();
+    let default = flags(&reference.search, reference.search_steps);
+    let Some(Gain { mean, low, high, n }) = race.gain() else {
+        return format!("  no other way did better than this default\n{cost}");
+    };
+    let said = format!("{mean:+.4} [{low:+.4}, {high:+.4}], n = {n}");
+    match race.advised().alike(reference) {
+        false => format!("  expected over the best default, {default}: {said}\n{cost}"),
+        true => format!("  this default: what won the race was not better than it: {said}\n{cost}"),
+    }
+}
+
+/// What is expected of the advice by the looks.
+fn foreseen(advice: &Advice) -> String {
     let (more, low, high) = advice.more;
     let gain = |rated: &Rated| match rated.gain {
-        Some(gain) => format!("{:.2} deviations, {gain:+.3}", rated.deviations),
+        Some(gain) => format!("{:.2} deviations, {gain:+.4}", rated.deviations),
         None => format!("{:.2} deviations", rated.deviations),
     };
     let (best, plain) = (&advice.best, &advice.plain);
     format!(
-        "for {} NFE: {}, {} noises, {} steps; expected {}\n  best of {} at full steps: \
-         expected {}; the difference is {more:+.2} [{low:+.2}, {high:+.2}] deviations\n",
-        advice.budget_nfe,
-        flags(best),
+        "  {} noises; expected {} over one noise\n  best of {} at full steps: expected {}; the \
+         difference is {more:+.2} [{low:+.2}, {high:+.2}] deviations\n  fewer than \
+         {RACE_TASKS_MIN} tasks: local searches were not tried\n",
         best.allocation.candidates,
-        best.allocation.search_steps,
         gain(best),
         plain.allocation.candidates,
         gain(plain),
@@ -208,9 +292,7 @@ fn line(advice: &Advice) -> String {
 }
 
 /// The search as it can be typed.
-fn flags(rated: &Rated) -> String {
-    let allocation = &rated.allocation;
-    let mut text = format!("--search {}", super::searches::flags(&allocation.search));
-    text.push_str(&format!(" --search-steps {}", allocation.search_steps));
-    text
+fn flags(search: &SearchSpec, steps: u16) -> String {
+    let search = super::searches::flags(search);
+    format!("--search {search} --search-steps {steps}")
 }

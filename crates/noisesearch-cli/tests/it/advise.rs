@@ -40,6 +40,34 @@ fn a_measurement_is_made_once_and_kept() {
 }
 
 #[test]
+fn four_tasks_are_raced_and_the_race_is_kept() {
+    let scratch = Scratch::new("race");
+    let more = ["--class", "C", "--class", "K", "--noises", "4"];
+    let args = [
+        &["advise", "--json", "--budget", "60nfe"],
+        &SMALL[..],
+        &more,
+    ]
+    .concat();
+    let first = scratch.done(&args).json();
+    let advice = &first["advice"][0];
+    let ran = advice["race"]["ran"].as_array().unwrap();
+    let methods = ran
+        .iter()
+        .map(|ran| ran["search"]["method"].as_str().unwrap());
+    let methods: Vec<&str> = methods.collect();
+    for method in ["random", "zero-order", "paths", "halving"] {
+        assert!(methods.contains(&method), "{methods:?}");
+    }
+    // The first heat is two of the four tasks; all took part in it.
+    let heats = |ran: &serde_json::Value| ran["merits"].as_array().unwrap().len();
+    assert!(ran.iter().all(|ran| heats(ran) >= 2), "{advice}");
+    let chosen = &advice["chosen"]["search"];
+    assert!(ran.iter().any(|ran| ran["search"] == *chosen), "{advice}");
+    assert_eq!(scratch.done(&args).json(), first);
+}
+
+#[test]
 fn auto_searches_as_advised_and_its_run_says_how() {
     let scratch = Scratch::new("auto");
     let more = ["--steps", "8", "--search", "auto", "--budget", "120nfe"];
@@ -67,7 +95,11 @@ fn auto_searches_as_advised_and_its_run_says_how() {
     );
     let kept = std::fs::read_dir(scratch.path("runs")).unwrap();
     let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.starts_with("advice-")).count(), 1);
+    let names: Vec<String> = names.collect();
+    for kind in ["advice-", "race-"] {
+        let kept = names.iter().filter(|name| name.starts_with(kind));
+        assert_eq!(kept.count(), 1, "{kind}: {names:?}");
+    }
     let verified = scratch.done(&["verify", run["run"].as_str().unwrap(), "--all"]);
     assert_eq!(verified.code, Some(0));
 }

@@ -125,3 +125,39 @@ fn runs_in_bf16_are_made_again_bit_for_bit() {
         assert_eq!(again.json()["best"]["scores"], summary["best"]["scores"]);
     }
 }
+
+/// The program at every instruction level of this processor: plain SSE2, AVX2, AVX-512, and the
+/// units for bf16.
+#[test]
+fn every_instruction_level_makes_the_same_run() {
+    let scratch = Scratch::new("levels");
+    let refused = scratch.run(&["models", "--isa=mmx"]);
+    assert_eq!(refused.code, Some(1));
+    let (_, levels) = refused.err.split_once("it has ").unwrap();
+    for dtype in ["f32", "bf16-tile", "bf16-pair"] {
+        let best = |level: &str| {
+            let args = [
+                "generate",
+                "two red circles",
+                "--steps=3",
+                "--budget=4evals",
+                "--json",
+                "--dtype",
+                dtype,
+                "--isa",
+                level,
+                "--out",
+                level,
+            ];
+            let summary = scratch.done(&args).json();
+            let image = summary["best"]["image"].as_str().unwrap();
+            (
+                summary["best"].clone()["scores"].clone(),
+                scratch.read(image),
+            )
+        };
+        let mut results = levels.trim().split(", ").map(best);
+        let first = results.next().unwrap();
+        assert!(results.all(|other| other == first), "{dtype}");
+    }
+}

@@ -143,6 +143,9 @@ enum Weight {
     Plain(Tensor, Tensor),
 }
 
+/// A convolution of fewer channels or outputs is always made in f32; it costs next to nothing.
+const THIN: usize = 16;
+
 impl Conv2d {
     /// Takes `weight: [outputs, channels, kernel height, kernel width]` and `bias: [outputs]`.
     pub fn load(
@@ -175,7 +178,13 @@ impl Conv2d {
                 taps_first[output * inputs + tap * channels + channel] = value;
             }
             let packed = PackedWeight::new(&taps_first, &bias, outputs, inputs);
-            Weight::Packed(source.place().keep(packed))
+            // The first and the last layer of a network meet the latents or pixels themselves.
+            let thin = channels.min(outputs) < THIN;
+            Weight::Packed(if thin {
+                packed
+            } else {
+                source.place().keep(packed)
+            })
         } else {
             let [height, width] = geometry.kernel;
             Weight::Plain(

@@ -2,9 +2,10 @@
 //!
 //! Processors multiply bf16 in two orders, and each is exact about its own ([`Order`]). An order
 //! is part of a weight, and every instruction level can follow both: where the unit is missing,
-//! with f32 operations. So a result in bf16, too, depends neither on the batch, nor on the number
-//! of threads, nor on the processor; only its speed does. (Units take numbers below 1.2e-38 for
-//! zero, f32 operations do not; sums of activations do not reach that far.)
+//! with f32 operations. A unit that adds in another order than its manual says is not used. So a
+//! result in bf16, too, depends neither on the batch, nor on the number of threads, nor on the
+//! processor; only its speed does. (Units take numbers below 1.2e-38 for zero, f32 operations do
+//! not; sums of activations do not reach that far.)
 //!
 //! A weight's panel is `[k / 2][16]` words of two neighbouring inputs, the even one in the low
 //! half, with `k` padded by zeros to a multiple of [`DEPTH`].
@@ -20,6 +21,7 @@ use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
 use super::lanes::PANEL;
 pub(crate) use left::{Rounded, round};
+use std::sync::OnceLock;
 
 /// Inputs that a tile takes at a time.
 pub(super) const DEPTH: usize = 32;
@@ -153,35 +155,90 @@ impl Job<'_> {
     }
 }
 
+/// What multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Tiles,
+    Dots,
+    /// f32 operations in an order.
+    Plain(Order),
+}
+
+impl Unit {
+    /// The fastest that follows an order at an instruction level.
+    fn of(isa: Isa, order: Order) -> Self {
+        match order {
+            Order::Tile if isa.has_tiles() && Self::Tiles.keeps(isa, order) => Self::Tiles,
+            Order::Pair if isa.has_dots() && Self::Dots.keeps(isa, order) => Self::Dots,
+            order => Self::Plain(order),
+        }
+    }
+
+    /// Whether the processor's unit really adds in this order: manuals say so, a product at the
+    /// first use proves it.
+    fn keeps(self, isa: Isa, order: Order) -> bool {
+        static KEPT: [OnceLock<bool>; 2] = [OnceLock::new(), OnceLock::new()];
+        *KEPT[order as usize].get_or_init(|| {
+            const SIDE: usize = 2 * DEPTH;
+            let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+            let numbers: Vec<f32> = (0..SIDE * SIDE).map(number).collect();
+            let panels = Bf16Panels::new(&numbers, SIDE, order);
+            let bias = Buffer::zeros(SIDE);
+            let product = |unit: Self| {
+                let mut data = vec![0.0; SIDE * SIDE];
+                let left = Windows::rows(&numbers, SIDE);
+                let out = Output {
+                    data: &mut data,
+                    stride: SIDE,
+                };
+                unit.product(isa, left, (&panels, &bias), out, (SIDE, Epilogue::Store));
+                data.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            product(self) == product(Self::Plain(order))
+        })
+    }
+
+    fn product(
+        self,
+        isa: Isa,
+        left: Windows,
+        (panels, bias): (&Bf16Panels, &Buffer),
+        out: Output,
+        (outputs, epilogue): (usize, Epilogue),
+    ) {
+        let depth = panels.k.next_multiple_of(DEPTH) / 2;
+        let stride = out.stride;
+        Rounded::blocks(isa, left, |first, rows| {
+            let job = Job {
+                left: rows,
+                right: &panels.words,
+                depth,
+                bias,
+                out: Output {
+                    data: &mut out.data[first * stride..],
+                    stride,
+                },
+                outputs,
+                epilogue,
+            };
+            match self {
+                Self::Tiles => isa.run(tile::Tiles(job, isa)),
+                Self::Dots => isa.run(dot::Dots(job)),
+                Self::Plain(order) => isa.run(plain::Plain(job, order)),
+            }
+        });
+    }
+}
+
 /// `out: [left rows, outputs] = epilogue(left · panels + bias)`.
 pub(super) fn product(
     isa: Isa,
     left: Windows,
-    (panels, bias): (&Bf16Panels, &Buffer),
+    right: (&Bf16Panels, &Buffer),
     out: Output,
-    (outputs, epilogue): (usize, Epilogue),
+    how: (usize, Epilogue),
 ) {
-    let depth = panels.k.next_multiple_of(DEPTH) / 2;
-    let stride = out.stride;
-    Rounded::blocks(isa, left, |first, rows| {
-        let job = Job {
-            left: rows,
-            right: &panels.words,
-            depth,
-            bias,
-            out: Output {
-                data: &mut out.data[first * stride..],
-                stride,
-            },
-            outputs,
-            epilogue,
-        };
-        match panels.order {
-            Order::Tile if isa.has_tiles() => isa.run(tile::Tiles(job, isa)),
-            Order::Pair if isa.has_dots() => isa.run(dot::Dots(job)),
-            order => isa.run(plain::Plain(job, order)),
-        }
-    });
+    Unit::of(isa, right.0.order).product(isa, left, right, out, how);
 }
 
 #[cfg(test)]
@@ -228,6 +285,18 @@ mod tests {
                     assert_eq!(weight.unpack(), rounded(&w));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn units_of_this_processor_are_proven_at_their_first_use() {
+        let isa = Isa::best();
+        for (order, unit, there) in [
+            (Order::Tile, Unit::Tiles, isa.has_tiles()),
+            (Order::Pair, Unit::Dots, isa.has_dots()),
+        ] {
+            assert_eq!(Unit::of(Isa::PLAIN, order), Unit::Plain(order));
+            assert!(!there || unit.keeps(isa, order), "{unit:?}");
         }
     }
 

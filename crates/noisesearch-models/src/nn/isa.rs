@@ -13,6 +13,8 @@ pub(crate) use amx::Tiles;
 pub(crate) use dot::dot;
 use std::sync::OnceLock;
 
+static BEST: OnceLock<Isa> = OnceLock::new();
+
 /// An instruction level that this processor has. Values exist only for such levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Level);
@@ -64,10 +66,42 @@ impl Isa {
     /// The level that every processor of the target has.
     pub const PLAIN: Self = Self(Level::Plain);
 
-    /// The best level of this processor, detected once.
+    /// The best level of this processor, detected once; or the preferred one.
     pub fn best() -> Self {
-        static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::PLAIN))
+    }
+
+    /// Makes the level of this name the best one. To be called before anything is computed.
+    ///
+    /// # Errors
+    /// The names of this processor's levels, if there is none of this name, or if another level is
+    /// in use already.
+    pub fn prefer(name: &str) -> Result<(), String> {
+        let levels = Self::available();
+        let found = levels.iter().find(|level| level.name() == name);
+        match found.map(|&level| *BEST.get_or_init(|| level) == level) {
+            Some(true) => Ok(()),
+            _ => Err(levels
+                .iter()
+                .map(|l| l.name())
+                .collect::<Vec<_>>()
+                .join(", ")),
+        }
+    }
+
+    /// `plain`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Level::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Dots => "avx512-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Level::Tiles => "amx",
+        }
     }
 
     /// Every level of this processor, the plain one first and the best one last.

@@ -10,7 +10,7 @@ mod images;
 mod pipeline;
 mod transformers;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use noisesearch_models::layers::{Place, SumOrder};
 use serde_json::Value;
 use std::error::Error;

@@ -43,6 +43,53 @@ fn quantile(p: f64) -> f64 {
     0.5 * (low + high)
 }
 
+/// The scores that go with normal scores: a task's n scores in order, the mean over tasks place by
+/// place, each at the normal quantile of place / (n + 1).
+pub struct Margin {
+    /// Normal score and score, both rising; at least one.
+    points: Vec<(f64, f64)>,
+}
+
+impl Margin {
+    /// From scores by task. `None` when there are none; tasks with fewer than the first are left
+    /// out.
+    pub fn of(tasks: &[Vec<f64>]) -> Option<Self> {
+        let count = tasks.first().map(Vec::len).filter(|&count| count > 0)?;
+        let mut sums = vec![0.0; count];
+        let whole = tasks.iter().filter(|scores| scores.len() == count);
+        for scores in whole.clone() {
+            let mut sorted = scores.clone();
+            sorted.sort_by(f64::total_cmp);
+            sums.iter_mut().zip(sorted).for_each(|(sum, s)| *sum += s);
+        }
+        let tasks = whole.count() as f64;
+        let normals = normal_scores(&(0..count).map(|at| at as f64).collect::<Vec<_>>());
+        let points = normals.into_iter().zip(sums.into_iter().map(|s| s / tasks));
+        let points = points.collect();
+        Some(Self { points })
+    }
+
+    /// The score at a normal score: straight between what was measured, level beyond it.
+    pub fn at(&self, normal: f64) -> f64 {
+        let next = self.points.partition_point(|(place, _)| *place < normal);
+        let last = self.points.len() - 1;
+        let (low, high) = (
+            self.points[next.saturating_sub(1)],
+            self.points[next.min(last)],
+        );
+        let span = high.0 - low.0;
+        match span > 0.0 {
+            true => low.1 + (high.1 - low.1) * (normal - low.0) / span,
+            false => high.1,
+        }
+    }
+
+    /// The mean score.
+    pub fn mean(&self) -> f64 {
+        self.points.iter().map(|(_, score)| score).sum::<f64>() / self.points.len() as f64
+    }
+}
+
 /// Correlations of normal scores, a square of the columns.
 pub type Correlation = Vec<Vec<f64>>;
 
@@ -149,6 +196,19 @@ mod tests {
         assert_eq!(normal_scores(&[5.0; 4]), [0.0; 4]);
         let square = scores.iter().map(|s| s * s).sum::<f64>() / 4.0;
         assert!((square - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_margin_reads_scores_off_the_measured_ones() {
+        let margin = Margin::of(&[vec![4.0, 0.0, 3.0], vec![6.0, 2.0, 5.0]]).unwrap();
+        // Means by place: 1, 4 and 5, at -z, 0 and z.
+        let z = normal_scores(&[0.0, 1.0, 2.0])[2];
+        for (normal, score) in [(-z, 1.0), (0.0, 4.0), (z, 5.0), (0.5 * z, 4.5)] {
+            assert!((margin.at(normal) - score).abs() < 1e-9, "{normal}");
+        }
+        assert_eq!((margin.at(-9.0), margin.at(9.0)), (1.0, 5.0));
+        assert!((margin.mean() - 10.0 / 3.0).abs() < 1e-12);
+        assert!(Margin::of(&[]).is_none() && Margin::of(&[Vec::new()]).is_none());
     }
 
     #[test]

@@ -187,7 +187,8 @@ fn ways(looks: &[Look], steps: u16) -> Vec<(Way, View)> {
     looks.iter().map(way).collect()
 }
 
-fn merits_of(objective: &Objective, scores: &[Option<Scores>]) -> Vec<Option<f64>> {
+/// Merits of a set of scores; `None` where there are none.
+pub(super) fn merits_of(objective: &Objective, scores: &[Option<Scores>]) -> Vec<Option<f64>> {
     let entry = |(at, scores): (usize, &Option<Scores>)| (JobId(at as u64), scores.clone());
     let held: Vec<_> = scores.iter().enumerate().map(entry).collect();
     let set: Vec<Entry> = held

@@ -2,10 +2,12 @@
 //!
 //! Every allocation is played many times with candidates drawn from the measured copula; what
 //! counts is the final score of the candidate that it would have chosen, in standard deviations
-//! above a random one.
+//! above a random one. In the score's own unit that is read off the scores that were measured,
+//! whose best lie closer together than those of a normal distribution would.
 
-use super::copula::{Correlation, Simulated, correlation, noise, normal_scores, part};
+use super::copula::{Correlation, Margin, Simulated, correlation, noise, normal_scores, part};
 use super::pilot::{Look, Pilot, TaskLooks};
+use super::race::{Entrant, Race};
 use noisesearch_core::budget::Budget;
 use noisesearch_core::noise::candidate_root;
 use noisesearch_core::search::{SearchSpec, Terms, halving};
@@ -58,7 +60,8 @@ pub struct Rated {
     /// Expected final score of the answer, in standard deviations of a task's candidates above
     /// their mean.
     pub deviations: f64,
-    /// The same in the objective's own unit, where it has one.
+    /// The same in the objective's own unit, where it has one; never beyond the best scores that
+    /// were measured.
     pub gain: Option<f64>,
 }
 
@@ -73,6 +76,27 @@ pub struct Advice {
     pub best: Rated,
     /// `best` minus `plain` in standard deviations, with its 95 % interval over tasks.
     pub more: (f64, f64, f64),
+    /// How the best allocation, the default searches and others did when they were tried; `None`
+    /// when they were not.
+    pub race: Option<Race>,
+}
+
+impl Advice {
+    /// What to search with: what the race advises, or else the best allocation.
+    pub fn chosen(&self) -> Entrant {
+        let advised = self.race.as_ref().map(Race::advised);
+        advised.cloned().unwrap_or_else(|| self.foreseen())
+    }
+
+    /// The best allocation as it takes part in a race.
+    pub(super) fn foreseen(&self) -> Entrant {
+        let best = &self.best.allocation;
+        Entrant {
+            search: best.search.clone(),
+            search_steps: best.search_steps,
+            default: false,
+        }
+    }
 }
 
 /// Correlation of each look with the final score, over all tasks.
@@ -110,10 +134,15 @@ pub fn plan(pilot: &Pilot, terms: &Terms) -> Option<Advice> {
             best = (option, deviations);
         }
     }
+    let margin = margin(pilot);
+    let gain = |margin: &Margin, allocation: &Allocation| {
+        let chosen = |row| margin.at(drawn.get(row, drawn.columns() - 1));
+        average(allocation, &drawn, chosen) - margin.mean()
+    };
     let rated = |(allocation, deviations): (&Allocation, f64)| Rated {
         allocation: allocation.clone(),
         deviations,
-        gain: unit(pilot).map(|unit| unit * deviations),
+        gain: margin.as_ref().map(|margin| gain(margin, allocation)),
     };
     let at_first = rate(plain);
     let (below, above) = spread(&all, plain, best.0);
@@ -126,6 +155,7 @@ pub fn plan(pilot: &Pilot, terms: &Terms) -> Option<Advice> {
             best.1 - at_first + below,
             best.1 - at_first + above,
         ),
+        race: None,
     })
 }
 
@@ -195,8 +225,13 @@ fn halve(terms: &Terms, rungs: &[(usize, f64)], factor: u32, last: usize) -> Opt
     })
 }
 
-/// The mean final score of the chosen candidate, over as many plays as the drawn ones allow.
+/// The mean final normal score of the chosen candidate.
 fn play(allocation: &Allocation, drawn: &Simulated) -> f64 {
+    average(allocation, drawn, |row| drawn.get(row, drawn.columns() - 1))
+}
+
+/// The mean of `worth` of the chosen candidate, over as many plays as the drawn ones allow.
+fn average(allocation: &Allocation, drawn: &Simulated, worth: impl Fn(usize) -> f64) -> f64 {
     let each = (allocation.candidates as usize).clamp(1, drawn.rows());
     let plays = drawn.rows() / each;
     let mut sum = 0.0;
@@ -211,7 +246,7 @@ fn play(allocation: &Allocation, drawn: &Simulated) -> f64 {
                 alive.truncate(keep);
             }
         }
-        sum += drawn.get(alive[0], drawn.columns() - 1);
+        sum += worth(alive[0]);
     }
     sum / plays as f64
 }
@@ -270,17 +305,10 @@ fn spread(tasks: &[TaskScores], plain: &Allocation, best: &Allocation) -> (f64, 
     (at(0.025), at(0.975))
 }
 
-/// The mean standard deviation of a task's final scores, where merits are scores.
-fn unit(pilot: &Pilot) -> Option<f64> {
-    if !pilot.scores {
-        return None;
-    }
-    let deviation = |task: &TaskLooks| {
-        let scores: Vec<f64> = task.merits.last()?.iter().copied().flatten().collect();
-        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-        let square = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>();
-        (scores.len() > 1).then(|| (square / (scores.len() - 1) as f64).sqrt())
-    };
-    let all: Vec<f64> = pilot.tasks.iter().filter_map(deviation).collect();
-    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+/// What final scores a task's candidates have, where merits are scores.
+fn margin(pilot: &Pilot) -> Option<Margin> {
+    let merits = pilot.tasks.iter().filter_map(|task| task.merits.last());
+    let whole = merits.filter_map(|merits| merits.iter().copied().collect::<Option<Vec<f64>>>());
+    let margin = Margin::of(&whole.collect::<Vec<_>>());
+    margin.filter(|_| pilot.scores)
 }

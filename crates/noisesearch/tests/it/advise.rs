@@ -71,10 +71,13 @@ fn a_preview_that_tells_all_is_used_as_early_as_it_does() {
     assert!((halving.rungs[0] - 0.6).abs() < 1e-9, "{advice:?}");
     // Best of 40 expects 2.16 deviations; the merits' deviation is 3.
     assert!((advice.plain.deviations - 2.16).abs() < 0.08, "{advice:?}");
+    // That would be 6.5 in their unit, were the best of 40 measured ones not the limit.
     let gain = advice.plain.gain.unwrap();
-    assert!((gain / advice.plain.deviations - 3.0).abs() < 0.2, "{gain}");
+    assert!((5.5..6.5).contains(&gain), "{gain}");
     let (more, low, high) = advice.more;
     assert!(low > 0.0 && low <= more && more <= high, "{advice:?}");
+    // Nothing was raced, so that the best allocation is what is searched with.
+    assert_eq!(advice.chosen().search, advice.best.allocation.search);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod fake;
 mod gradient;
 mod judging;
 mod overlap;
+mod race;
 mod runs;
 mod spec;
 mod survival;
