@@ -53,8 +53,9 @@ def started(row):
     """The sides of a row, ours first; the first peer counts operations."""
     if isinstance(row, SearchRow):
         how = {"algorithm": row.algorithm, "count": row.count}
-        return [Program(row)] + [peer("search", {**how, "batch": b}, "f32 channels_last",
-                                      f"f32, batch {b}") for b in row.batches]
+        return ([Program(row, precision) for precision in PRECISIONS]
+                + [peer("search", {**how, "batch": batch}, "f32", f"f32, batch {batch}")
+                   for batch in row.batches])
     return ([ours(row.subject, row.how, precision) for precision in PRECISIONS]
             + [peer(row.subject, row.how, mode) for mode in row.modes])
 

@@ -36,7 +36,6 @@ class SearchRow:
     algorithm: str
     count: int
     batches: tuple
-    flags: tuple = ()
 
 
 def transformer(hidden, depth, heads, **more):
@@ -74,10 +73,9 @@ ROWS = [
     *(Row(f"scenes-{batch}", L, f"One guided evaluation of {batch}", "scenes", dict(batch=batch),
           ("f32", "f32 channels_last", "bf16 channels_last")) for batch in (1, 16, 64)),
     SearchRow("random", S, "Best of 64 on the lab's scenes, 20 guided Euler steps", "random", 64, (1, 16)),
-    SearchRow("random-bf16", S, "The same with our products in bf16, PyTorch in f32", "random", 64,
-              (1, 16), ("--dtype", "bf16")),
     SearchRow("zero-order", S, "Zero-order search, 17 evaluations", "zero-order", 17, (1, 4)),
-    SearchRow("paths", S, "Search over paths, 32 evaluations (ours also makes the baseline picture)", "paths", 32, (1, 8)),
+    SearchRow("paths", S, "Search over paths, 32 evaluations (ours also makes the baseline picture)",
+              "paths", 32, (1, 8)),
     Row("best-of", S, "Best of 4 with the networks of Stable Diffusion 1.5: 4 guided DDIM steps at "
         "256x256, in PyTorch by diffusers", "best-of", dict(count=4, steps=4, side=256), same=False),
 ]

@@ -54,13 +54,13 @@ class Server:
 class Program:
     """Whole runs of the program, by the seconds that it reports."""
 
-    def __init__(self, row):
-        self.name, self.precision = "noisesearch f32", "f32"
+    def __init__(self, row, precision):
+        self.name, self.precision = f"noisesearch {precision}", precision
         self.out = tempfile.TemporaryDirectory()
         self.command = [PROGRAM, "generate", PROMPT, "--json", "--budget", f"{row.count}evals",
                         "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
-                        "--search", row.algorithm, "--verifier", "clip", *row.flags,
-                        "--out", self.out.name]
+                        "--dtype", precision,
+                        "--search", row.algorithm, "--verifier", "clip", "--out", self.out.name]
 
     def ready(self):
         """It is started anew for every run."""
