@@ -14,7 +14,7 @@ pub const URL: &str = "NOISESEARCH_LLM_URL";
 pub const MODEL: &str = "NOISESEARCH_LLM_MODEL";
 /// The key, for endpoints that need one; nowhere else is one read from.
 pub const KEY: &str = "NOISESEARCH_LLM_KEY";
-/// A PEM file of the authorities to trust, in the place of the public ones; the variable of OpenSSL.
+/// A PEM file of the authorities to trust in the place of the public ones; OpenSSL's variable.
 pub const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// Folder of the cached grades; empty for none.
 pub const CACHE: &str = "NOISESEARCH_LLM_CACHE";
