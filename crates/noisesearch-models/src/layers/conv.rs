@@ -1,6 +1,6 @@
 //! Convolutions and upsampling of images `[b, height, width, channels]`.
 
-use super::floats::{ARENAS, Summand, channels_first, channels_last, floats, on_cpu, share};
+use super::floats::{ARENAS, PART, Summand, channels_first, channels_last, floats, on_cpu, share};
 use super::{GroupNorm, Loaded, Source, add, add_to_pixels};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::group_norm::Fitted;
@@ -51,10 +51,6 @@ impl Geometry {
         Some([lines, columns])
     }
 }
-
-/// Windows that one thread works on at a time, so that their results are added to while they are
-/// in the second-level cache.
-const PART: usize = 512;
 
 /// What comes before a convolution. On the CPU it is done on the way to the bordered copy.
 #[derive(Clone, Copy, Debug)]

@@ -38,6 +38,10 @@ pub(super) fn share(rows: usize) -> usize {
     even.next_multiple_of(8).max(8)
 }
 
+/// The most rows of a product that one thread works on at a time: what follows the product then
+/// finds its results near, and threads that are held up leave more to the others.
+pub(super) const PART: usize = 512;
+
 /// What a layer adds to its result, as it works through it in parts.
 pub(super) struct Summand<'a>(pub Option<&'a [f32]>);
 

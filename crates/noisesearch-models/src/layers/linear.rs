@@ -1,6 +1,6 @@
 //! `y = x · weightᵀ + bias` over the last dimension.
 
-use super::floats::{Summand, floats, on_cpu, share};
+use super::floats::{PART, Summand, floats, on_cpu, share};
 use super::{Activation, Loaded, Source, activate, add};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
@@ -112,7 +112,7 @@ impl Linear {
     /// `x: [.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store, None),
+            Weight::Packed(weight) => self.packed(weight, x, None, None),
             Weight::Plain(weight, bias) => self.plain(weight, bias.as_ref(), x),
         }
     }
@@ -120,7 +120,7 @@ impl Linear {
     /// The same, added to `y: [.., outputs]`.
     pub fn added(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Packed(weight) => self.packed(weight, x, Epilogue::Store, Some(y)),
+            Weight::Packed(weight) => self.packed(weight, x, None, Some(y)),
             Weight::Plain(..) => add(&self.forward(x)?, y),
         }
     }
@@ -128,13 +128,8 @@ impl Linear {
     /// The same, then an activation.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match &self.weight {
-            Weight::Packed(weight) if activation == Activation::Silu => {
-                self.packed(weight, x, Epilogue::Silu, None)
-            }
-            Weight::Packed(weight) if activation == Activation::GeluTanh => {
-                self.packed(weight, x, Epilogue::Gelu, None)
-            }
-            _ => activate(&self.forward(x)?, activation),
+            Weight::Packed(weight) => self.packed(weight, x, Some(activation), None),
+            Weight::Plain(..) => activate(&self.forward(x)?, activation),
         }
     }
 
@@ -142,7 +137,7 @@ impl Linear {
         &self,
         weight: &PackedWeight,
         x: &Tensor,
-        epilogue: Epilogue,
+        activation: Option<Activation>,
         plus: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (k, n) = (self.inputs, self.outputs);
@@ -155,7 +150,7 @@ impl Linear {
             bail!("a linear layer with a result {shape:?} was to be added to {y:?}")
         }
         let rows = x.elem_count() / k;
-        let (isa, part) = (Isa::best(), share(rows));
+        let (isa, part) = (Isa::best(), share(rows).min(PART));
         let mut out = vec![0.0; rows * n];
         let (x, plus) = (x.contiguous()?, plus.map(Tensor::contiguous).transpose()?);
         let (reading, adding) = (
@@ -168,7 +163,10 @@ impl Linear {
             .zip(out.par_chunks_mut(part * n))
             .enumerate()
             .for_each(|(i, (x, out))| {
-                weight.apply(isa, Windows::rows(x, k), out, epilogue);
+                weight.apply(isa, Windows::rows(x, k), out, Epilogue::Store);
+                if let Some(activation) = activation {
+                    activation.apply(isa, out);
+                }
                 summand.add(out, i * part * n, n);
             });
         Tensor::from_vec(out, shape, x.device())

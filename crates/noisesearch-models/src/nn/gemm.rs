@@ -316,8 +316,8 @@ impl Gemm<'_> {
         let mut sums = [[0.0; PANEL]; M];
         if start > 0 {
             let width = PANEL.min(self.right.outputs - column);
-            for m in 0..M {
-                sums[m] = load(&self.out.data[(row + m) * self.out.stride + column..][..width]);
+            for (m, sum) in sums.iter_mut().enumerate() {
+                *sum = load(&self.out.data[(row + m) * self.out.stride + column..][..width]);
             }
         } else if !self.right.bias.is_empty() {
             sums = [load(&self.right.bias[column..][..PANEL]); M];
