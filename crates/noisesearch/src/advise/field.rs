@@ -40,8 +40,8 @@ pub fn field(spec: &Checked, advice: &Advice) -> Result<Vec<Entrant>, Error> {
 }
 
 /// Settings of search over paths that are tried, for a model with so many steps: shorter legs, and
-/// a start further from the end with larger stretches between judgements. More and fewer paths,
-/// other ways up and smaller stretches did no better than the defaults on the lab's models.
+/// a start further from the end with larger stretches between judgements. What other settings did
+/// on the lab's scenes is in `docs/advice.md`.
 fn paths_settings(steps: u16) -> [paths::Spec; 3] {
     let short = Some((f64::from(steps) / 8.0).round().max(1.0) as u16);
     let early = paths::Spec {
