@@ -11,8 +11,8 @@ use noisesearch_models::parity::{Golden, Tap};
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 
-/// Between results in bf16 and in f32, at least. Measured are 0.99984 (latents) and 0.99994 (images)
-/// in the worst family. Seen to fail with three bits of every matrix cut off
+/// Between results in bf16 and in f32, at least. Measured are 0.99984 (latents) and 0.99994
+/// (images) in the worst family. Seen to fail with three bits of every matrix cut off
 /// (0.9928); with two, PixArt and Stable Diffusion are further off than PyTorch's.
 const COSINE: f64 = 0.999;
 

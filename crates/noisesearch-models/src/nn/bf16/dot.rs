@@ -49,14 +49,10 @@ impl Dots<'_> {
         let starts = left.starts::<M>(row);
         let mut at = 0;
         for run in 0..left.runs {
-            let mut rows: [&[u16]; M] = [&[]; M];
-            for m in 0..M {
-                rows[m] = &left.data[starts[m] + run * left.run_step..][..left.run_len];
-            }
-            let mut words: [&[Words]; Q] = [&[]; Q];
-            for q in 0..Q {
-                words[q] = &job.panel(panel + q)[at..][..left.run_len / 2];
-            }
+            let rows: [&[u16]; M] =
+                starts.map(|start| &left.data[start + run * left.run_step..][..left.run_len]);
+            let words: [&[Words]; Q] =
+                std::array::from_fn(|q| &job.panel(panel + q)[at..][..left.run_len / 2]);
             accumulate(rows, words, &mut sums);
             at += left.run_len / 2;
         }
@@ -79,8 +75,8 @@ fn accumulate<const M: usize, const Q: usize>(
     for i in 0..pairs {
         for m in 0..M {
             let a = u32::from(rows[m][2 * i]) | u32::from(rows[m][2 * i + 1]) << 16;
-            for q in 0..Q {
-                tile[q][m] = dot(a, &words[q][i], tile[q][m]);
+            for (words, tile) in words.iter().zip(&mut tile) {
+                tile[m] = dot(a, &words[i], tile[m]);
             }
         }
     }

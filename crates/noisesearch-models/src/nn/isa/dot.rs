@@ -13,8 +13,9 @@ pub(crate) fn dot(a: u32, words: &[u32; PANEL], sum: Lanes) -> Lanes {
         let left = _mm512_set1_epi32(a.cast_signed());
         let right = _mm512_loadu_si512(words.as_ptr().cast());
         let total = _mm512_loadu_ps(sum.as_ptr());
-        let (left, right) = (std::mem::transmute(left), std::mem::transmute(right));
-        std::mem::transmute(_mm512_dpbf16_ps(total, left, right))
+        let halves = |x: __m512i| std::mem::transmute::<__m512i, __m512bh>(x);
+        let (left, right) = (halves(left), halves(right));
+        std::mem::transmute::<__m512, Lanes>(_mm512_dpbf16_ps(total, left, right))
     }
 }
 
