@@ -8,7 +8,7 @@
 //! not; sums of activations do not reach that far.)
 //!
 //! A weight's panel is `[k / 2][16]` words of two neighbouring inputs, the even one in the low
-//! half, with `k` padded by zeros to a multiple of [`DEPTH`].
+//! half, with `k` padded by zeros to a multiple of 32.
 
 mod dot;
 mod left;
