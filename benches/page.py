@@ -64,7 +64,7 @@ def introduction(results):
         load = max(load for _, _, load, _ in rows)
         rounds = [count for *_, counts in rows for count in counts]
         runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
-        names = "" if len(measured) == 1 else f" ({', '.join(name for name, _, _ in rows)})"
+        names = "" if len(measured) == 1 else f" ({', '.join(name for name, *_ in rows)})"
         yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s in f32; load "
                f"before {load:.1f}{runs}{names}")
     yield ""

@@ -221,7 +221,13 @@ impl Registry {
                 key: key.replace('_', "-"),
                 model: entry.name.clone(),
             }),
-            None => Ok(crate::lab::at(entry, files.place()?)),
+            None => {
+                let place = files.place()?;
+                Ok(match place.bf16 {
+                    Some(_) => crate::lab::at(entry, place),
+                    None => entry.clone(),
+                })
+            }
         }
     }
 
