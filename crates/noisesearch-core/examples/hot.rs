@@ -6,7 +6,7 @@
 
 use noisesearch_core::budget::Budget;
 use noisesearch_core::conformance::terms;
-use noisesearch_core::disk::{Disk, DiskError};
+use noisesearch_core::disk::Nowhere;
 use noisesearch_core::job::{JobId, Outcome, Scores};
 use noisesearch_core::journal::{Entry as Line, Fingerprint, Journal, Told};
 use noisesearch_core::ledger::Ledger;
@@ -66,28 +66,6 @@ fn recipe_id(count: usize) -> Result<(), Box<dyn Error>> {
         }
     });
     Ok(())
-}
-
-/// A disk that forgets, so that only the journal is counted.
-struct Nowhere;
-
-impl Disk for Nowhere {
-    fn lock(&self) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn read(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, DiskError> {
-        Ok(None)
-    }
-    fn append(&self, _: &str, bytes: &[u8]) -> Result<(), DiskError> {
-        black_box(bytes);
-        Ok(())
-    }
-    fn sync(&self, _: &str) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn replace(&self, _: &str, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
-    }
 }
 
 /// A line of 32 outcomes.

@@ -6,7 +6,7 @@ use crate::maker::{Maker, Wanted};
 use crate::plan::{Cell, Plan};
 use crate::row::{Cost, Pool, Row};
 use noisesearch::spec::{Checked, SpecError};
-use noisesearch_core::disk::{Disk, DiskError};
+use noisesearch_core::disk::Nowhere;
 use noisesearch_core::drive::{DriveError, Finished, Lost, News, Rules, Verdict, World, drive};
 use noisesearch_core::job::{Job, JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal};
@@ -298,26 +298,5 @@ impl World for Desk<'_, '_> {
 
     fn cancelled(&mut self) -> bool {
         (self.cancelled)()
-    }
-}
-
-/// A disk that keeps nothing: what a cell is told is known already.
-struct Nowhere;
-
-impl Disk for Nowhere {
-    fn lock(&self) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn read(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, DiskError> {
-        Ok(None)
-    }
-    fn append(&self, _: &str, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn sync(&self, _: &str) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn replace(&self, _: &str, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
     }
 }

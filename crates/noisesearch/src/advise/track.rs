@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::spec::{Checked, SpecError};
 use noisesearch_core::budget::Budget;
-use noisesearch_core::disk::{Disk, DiskError};
+use noisesearch_core::disk::Nowhere;
 use noisesearch_core::drive::{DriveError, Finished, News, Rules, World, drive};
 use noisesearch_core::job::{Job, JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal};
@@ -177,26 +177,5 @@ impl World for Lane<'_> {
 
     fn cancelled(&mut self) -> bool {
         self.cancel.load(Ordering::Relaxed)
-    }
-}
-
-/// A disk that keeps nothing: a race that is stopped begins anew.
-struct Nowhere;
-
-impl Disk for Nowhere {
-    fn lock(&self) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn read(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, DiskError> {
-        Ok(None)
-    }
-    fn append(&self, _: &str, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn sync(&self, _: &str) -> Result<(), DiskError> {
-        Ok(())
-    }
-    fn replace(&self, _: &str, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
     }
 }
