@@ -65,7 +65,8 @@ impl Order {
 /// A weight `[n, k]` in bf16 panels.
 #[derive(Debug)]
 pub(super) struct Bf16Panels {
-    words: Vec<Words>,
+    /// On cache lines: a row of a tile is then one of them.
+    words: Buffer<u32>,
     pub order: Order,
     /// Inputs.
     k: usize,
@@ -76,23 +77,26 @@ impl Bf16Panels {
     pub fn new(panels: &[f32], k: usize, order: Order) -> Self {
         let depth = k.next_multiple_of(DEPTH) / 2;
         let (lines, _) = panels.as_chunks::<PANEL>();
-        let mut words = Vec::with_capacity(lines.len().div_ceil(k.max(1)) * depth);
-        for panel in lines.chunks_exact(k.max(1)) {
-            let from = words.len();
-            words.extend(panel.chunks(2).map(|pair| {
+        let lines = lines.chunks_exact(k.max(1));
+        let mut words = Buffer::zeros(lines.len() * depth * PANEL);
+        for (panel, to) in lines.zip(words.chunks_exact_mut(depth.max(1) * PANEL)) {
+            for (pair, to) in panel.chunks(2).zip(to.as_chunks_mut::<PANEL>().0) {
                 let bits = |i: usize, j: usize| pair.get(i).map_or(0, |x| u32::from(round(x[j])));
-                std::array::from_fn(|j| bits(0, j) | bits(1, j) << 16)
-            }));
-            words.resize(from + depth, [0; PANEL]);
+                *to = std::array::from_fn(|j| bits(0, j) | bits(1, j) << 16);
+            }
         }
         Self { words, order, k }
+    }
+
+    fn words(&self) -> &[Words] {
+        self.words.as_chunks().0
     }
 
     /// Back to f32 panels `[k][16]`, rounded as they are.
     pub fn widened(&self) -> Vec<f32> {
         let depth = self.k.next_multiple_of(DEPTH) / 2;
         let mut panels = Vec::new();
-        for panel in self.words.chunks_exact(depth.max(1)) {
+        for panel in self.words().chunks_exact(depth.max(1)) {
             for i in 0..self.k {
                 panels.extend(panel[i / 2].map(|word| half(word, i % 2)));
             }
@@ -211,7 +215,7 @@ impl Unit {
         Rounded::blocks(isa, left, |first, rows| {
             let job = Job {
                 left: rows,
-                right: &panels.words,
+                right: panels.words(),
                 depth,
                 bias,
                 out: Output {

@@ -10,7 +10,7 @@ mod amx;
 mod dot;
 
 pub(crate) use amx::Tiles;
-pub(crate) use dot::dot;
+pub(crate) use dot::{dot, narrow};
 use std::sync::OnceLock;
 
 static BEST: OnceLock<Isa> = OnceLock::new();

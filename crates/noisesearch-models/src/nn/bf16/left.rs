@@ -2,8 +2,10 @@
 //! in place.
 
 use super::{DEPTH, TILE};
+use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
-use crate::nn::isa::{Isa, Kernel};
+use crate::nn::isa::{Isa, Kernel, narrow};
+use crate::nn::lanes::PANEL;
 use std::cell::RefCell;
 
 /// Numbers of a block of rows: a quarter of a 1 MiB second-level cache.
@@ -12,8 +14,15 @@ const BLOCK: usize = 128 * 1024;
 /// Memory for rounded rows, kept by every thread.
 #[derive(Debug, Default)]
 pub(crate) struct Rounded {
-    span: Vec<u16>,
-    gathered: Vec<u16>,
+    span: Buffer<u16>,
+    gathered: Buffer<u16>,
+}
+
+/// Makes room for `len` numbers.
+fn grow(memory: &mut Buffer<u16>, len: usize) {
+    if memory.len() < len {
+        *memory = Buffer::zeros(len);
+    }
 }
 
 thread_local! {
@@ -46,7 +55,7 @@ impl Rounded {
     fn rows(&mut self, isa: Isa, left: Windows, regular: bool) -> Windows<'_, u16> {
         let span = left.span();
         let behind = TILE * left.step;
-        self.span.resize(self.span.len().max(span + behind), 0);
+        grow(&mut self.span, span + behind);
         isa.run(Round {
             from: &left.data[..span],
             to: &mut self.span[..span],
@@ -61,11 +70,11 @@ impl Rounded {
 }
 
 /// Rows of stretches one after the other, padded by zeros to a multiple of [`DEPTH`].
-fn gather<'a>(left: Windows<u16>, to: &'a mut Vec<u16>) -> Windows<'a, u16> {
+fn gather<'a>(left: Windows<u16>, to: &'a mut Buffer<u16>) -> Windows<'a, u16> {
     let (k, count) = (left.runs * left.run_len, left.count);
     let padded = k.next_multiple_of(DEPTH);
     let len = (count + TILE) * padded;
-    to.resize(to.len().max(len), 0);
+    grow(to, len);
     for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
         let [start] = left.starts::<1>(i);
         let (inside, behind) = row.split_at_mut(k);
@@ -109,11 +118,41 @@ impl Kernel for Round<'_> {
             *to = round(from);
         }
     }
+
+    #[inline(always)]
+    fn run_dots(self) {
+        let (from, last) = self.from.as_chunks::<PANEL>();
+        let (to, end) = self.to.split_at_mut(from.len() * PANEL);
+        for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from) {
+            *to = narrow(from);
+        }
+        Self {
+            from: last,
+            to: end,
+        }
+        .run();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A million numbers of all sizes, NaN among them.
+    #[test]
+    fn every_level_rounds_to_the_same_bits() {
+        let number = |i: u32| f32::from_bits(i.wrapping_mul(4_294_967));
+        let numbers: Vec<f32> = (0..1_000_003).map(number).collect();
+        let want: Vec<u16> = numbers.iter().map(|&x| round(x)).collect();
+        for isa in Isa::available() {
+            let mut got = vec![0; numbers.len()];
+            isa.run(Round {
+                from: &numbers,
+                to: &mut got,
+            });
+            assert_eq!(got, want, "{isa:?}");
+        }
+    }
 
     #[test]
     fn rounding_agrees_with_the_half_crate() {

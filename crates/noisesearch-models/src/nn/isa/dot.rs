@@ -1,4 +1,4 @@
-//! Paired bf16 products (AVX512_BF16).
+//! Paired bf16 products, and rounding to bf16 (AVX512_BF16).
 
 use crate::nn::lanes::{Lanes, PANEL};
 
@@ -23,4 +23,23 @@ pub(crate) fn dot(a: u32, words: &[u32; PANEL], sum: Lanes) -> Lanes {
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) fn dot(_: u32, _: &[u32; PANEL], _: Lanes) -> Lanes {
     unreachable!("paired products are asked for where the processor has them")
+}
+
+/// The nearest bf16 of every lane, ties to even; numbers below 1.2e-38 become zero. Only to be
+/// reached from [`super::Kernel::run_dots`].
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn narrow(x: &Lanes) -> [u16; PANEL] {
+    use std::arch::x86_64::*;
+    // SAFETY: the array is 64 bytes long, and the caller runs where AVX512_BF16 was found.
+    unsafe {
+        let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x.as_ptr()));
+        std::mem::transmute::<__m256bh, [u16; PANEL]>(rounded)
+    }
+}
+
+/// See the other one.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn narrow(_: &Lanes) -> [u16; PANEL] {
+    unreachable!("the unit is asked for where the processor has it")
 }
