@@ -223,9 +223,9 @@ impl Registry {
             }),
             None => {
                 let place = files.place()?;
-                Ok(match place.bf16 {
-                    Some(_) => crate::lab::at(entry, place),
-                    None => entry.clone(),
+                Ok(match place.products {
+                    Products::F32 => entry.clone(),
+                    _ => crate::lab::at(entry, place),
                 })
             }
         }
