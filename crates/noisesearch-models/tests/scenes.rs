@@ -109,8 +109,8 @@ fn a_class_and_an_unknown_word_are_refused() {
 /// of rounded (3.9e-3).
 const BF16_TOLERANCE: f64 = 3.6e-3;
 
-/// The same; measured is INT8_MEASURED.
-const INT8_TOLERANCE: f64 = 1.0;
+/// The same in int8; measured is 3.2e-2.
+const INT8_TOLERANCE: f64 = 3.6e-2;
 
 #[test]
 fn velocities_in_bf16_are_near_and_depend_on_no_neighbour() {
@@ -121,7 +121,7 @@ fn velocities_in_bf16_are_near_and_depend_on_no_neighbour() {
 
 #[test]
 fn velocities_in_int8_are_near_and_depend_on_no_neighbour() {
-    hold_to_f32(&Place::cpu_with(Products::Int8), 1e-3..INT8_TOLERANCE);
+    hold_to_f32(&Place::cpu_with(Products::Int8), 1e-2..INT8_TOLERANCE);
 }
 
 /// That velocities there are off by as much as `within` says.

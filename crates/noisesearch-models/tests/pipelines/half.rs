@@ -1,4 +1,4 @@
-//! `--dtype bf16` on the CPU: products of operands rounded to bf16, everything else in f32. What a
+//! `--dtype bf16` and `int8` on the CPU: products of rounded operands, everything else in f32. What a
 //! model makes then is what it makes in f32, nearly; and no further off than PyTorch's own pipeline
 //! in bf16, in which nothing is f32.
 
@@ -16,8 +16,8 @@ use noisesearch_models::task::Task;
 /// (0.9928); with two, PixArt and Stable Diffusion are further off than PyTorch's.
 const COSINE: f64 = 0.999;
 
-/// The same for int8; measured is INT8_MEASURED.
-const INT8_COSINE: f64 = 0.5;
+/// The same for int8; measured are 0.99915 (latents) and 0.99966 (images) in the worst family.
+const INT8_COSINE: f64 = 0.999;
 
 /// Our largest error in PyTorch's, at most. Measured is 1.13 for SDXL's image, which hangs on a few
 /// pixels, and less than 0.9 for all others.
