@@ -96,7 +96,7 @@ fn pictures_of_bf16_are_ranked_as_those_of_f32() {
 }
 
 /// A run in bf16 names the order of its sums, so that it is made again on any processor; int8 has
-/// no orders. The tests of the kernels show that every one of them gives the same bits in all three.
+/// no orders. The tests of the kernels show that every one gives the same bits in all three.
 #[test]
 fn runs_in_bf16_and_int8_are_made_again_bit_for_bit() {
     let scratch = Scratch::new("lab-bf16");

@@ -1,6 +1,6 @@
 //! `--dtype bf16` and `int8` on the CPU: products of rounded operands, everything else in f32. What
-//! a model makes then is what it makes in f32, nearly; and in bf16 no further off than PyTorch's own
-//! pipeline in bf16, in which nothing is f32.
+//! a model makes then is what it makes in f32, nearly; and in bf16 no further off than PyTorch's
+//! own pipeline in bf16, in which nothing is f32.
 
 use crate::folder::{Folder, Open, Run, prompt, sample};
 use crate::{classes, latent, transformer};

@@ -61,8 +61,8 @@ macro_rules! operate {
     }};
 }
 
-/// Result `2 m + q` gains what instruction `$dp` makes of tile `m` of rows, `$step` bytes apart, and
-/// of tile `q` of words.
+/// Result `2 m + q` gains what instruction `$dp` makes of tile `m` of rows, `$step` bytes apart,
+/// and of tile `q` of words.
 #[cfg(target_arch = "x86_64")]
 macro_rules! multiply {
     ($dp:literal, $rows:ident, $step:expr, $words:ident) => {
@@ -172,8 +172,8 @@ impl Tiles {
         }
     }
 
-    /// Result `2 m + q` gains the product of rows `m` (32 numbers in bf16 each, `step` apart) and of
-    /// the 16 lines of words `q`.
+    /// Result `2 m + q` gains the product of rows `m` (32 numbers in bf16 each, `step` apart) and
+    /// of the 16 lines of words `q`.
     #[inline(always)]
     pub fn multiply<const M: usize, const Q: usize>(
         &self,
