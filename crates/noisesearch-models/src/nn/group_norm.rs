@@ -8,6 +8,10 @@ use super::lanes::{Lanes, PANEL, load};
 use super::norm::Affine;
 use rayon::prelude::*;
 
+/// Floats that are worked on in one loop. Over a pixel of few channels the compiler's loop of
+/// several vectors at a time would never be entered.
+const STRETCH: usize = 256;
+
 /// Group norm weights.
 #[derive(Debug)]
 pub struct GroupNorm {
@@ -30,7 +34,8 @@ impl GroupNorm {
     }
 
     /// `y = gamma * normalised + beta`, then `(1 + scale) * y + shift` if there is a modulation,
-    /// as one factor and summand a channel. `sums` is [`column_sums`] of an image.
+    /// as one factor and summand a channel, repeated to [`STRETCH`] floats or more. `sums` is
+    /// [`column_sums`] of an image.
     fn affine(
         &self,
         isa: Isa,
@@ -53,7 +58,8 @@ impl GroupNorm {
             modulation,
             into: [&mut scale, &mut shift],
         });
-        [scale, shift]
+        let repeats = STRETCH.div_ceil(scale.len().max(1));
+        [scale.repeat(repeats), shift.repeat(repeats)]
     }
 
     /// The same for `x: [pixels, channels]` on this thread.
@@ -113,7 +119,8 @@ impl GroupNorm {
     }
 }
 
-/// A group norm with the statistics of one image: a factor and a summand a channel.
+/// A group norm with the statistics of one image: a factor and a summand a channel, for several
+/// pixels.
 #[derive(Debug)]
 pub struct Fitted {
     scale: Vec<f32>,
@@ -226,7 +233,7 @@ fn spread(sums: &mut [f32], members: usize, f: impl Fn(f32) -> f32) {
     }
 }
 
-/// `out = scale * x + shift`, then SiLU if asked.
+/// `out = scale * x + shift`, then SiLU if asked; `affine` is repeated for several pixels.
 struct Apply<'a> {
     x: &'a [f32],
     affine: Affine<'a>,
@@ -239,16 +246,14 @@ impl Kernel for Apply<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Affine { scale, shift } = self.affine;
-        let channels = scale.len();
-        for (x, out) in self
-            .x
-            .chunks_exact(channels)
-            .zip(self.out.chunks_exact_mut(channels))
-        {
-            for i in 0..channels {
-                let y = x[i].mul_add(scale[i], shift[i]);
-                out[i] = if self.silu { silu_one(y) } else { y };
+        let stretch = self.affine.scale.len();
+        let outs = self.out.chunks_mut(stretch);
+        for (x, out) in self.x.chunks(stretch).zip(outs) {
+            let [scale, shift] = [self.affine.scale, self.affine.shift].map(|s| &s[..x.len()]);
+            let affine = x.iter().zip(scale).zip(shift);
+            for (out, ((x, scale), shift)) in out.iter_mut().zip(affine) {
+                let y = x.mul_add(*scale, *shift);
+                *out = if self.silu { silu_one(y) } else { y };
             }
         }
     }
