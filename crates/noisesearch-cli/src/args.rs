@@ -24,7 +24,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Compute at a lower instruction level than the processor has: plain, avx2, avx512,
-    /// avx512-bf16 or amx. Results are the same, only slower
+    /// avx512-vnni, avx512-bf16 or amx. Results are the same, only slower
     #[arg(long, global = true, value_name = "LEVEL")]
     pub isa: Option<String>,
 }

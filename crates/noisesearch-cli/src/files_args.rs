@@ -33,7 +33,7 @@ pub struct FilesArgs {
     /// cpu, cuda:0 or metal [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// f32, bf16 or f16 [default: f32 on the CPU, else bf16]
+    /// f32, bf16, f16, or int8 on the CPU [default: f32 on the CPU, else bf16]
     #[arg(long, visible_alias = "precision", value_name = "FORMAT")]
     pub dtype: Option<String>,
 }

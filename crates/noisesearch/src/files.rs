@@ -1,7 +1,7 @@
 //! Where a run's files lie and where its model lives: the part of a spec that names the outside.
 
 use crate::spec::{SpecError, within};
-use noisesearch_models::layers::{Place, SumOrder};
+use noisesearch_models::layers::{Place, Products, SumOrder};
 use noisesearch_models::limits::SIDE_PIXELS_MAX;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub struct Files {
     pub device: Option<String>,
     /// The number format of weights and activations: `f32`, `bf16`, `f16`. On the CPU, where bf16
     /// is that of matrices and their products, a run names the order of summands, too: `bf16-tile`
-    /// or `bf16-pair`, so that every processor makes the same images.
+    /// or `bf16-pair`, so that every processor makes the same images; `int8` there has no orders.
     pub dtype: Option<String>,
     /// Files or folders by the names of models, verifiers and components.
     pub weights: BTreeMap<String, PathBuf>,
@@ -126,8 +126,8 @@ impl Files {
             },
         })?;
         let dtype = self.dtype()?;
-        Ok(match self.order() {
-            Some(order) => Place::cpu_in_bf16(order),
+        Ok(match self.products() {
+            Some(products) => Place::cpu_with(products),
             None => Place::new(device, dtype),
         })
     }
@@ -157,19 +157,27 @@ impl Files {
             "f32" => Ok(DType::F32),
             "bf16" => Ok(DType::BF16),
             "f16" => Ok(DType::F16),
-            _ if self.order().is_some() => Ok(DType::BF16),
+            _ if self.products().is_some() => Ok(DType::F32),
             other => Err(SpecError::Unknown {
                 what: "number format",
                 name: other.chars().take(80).collect(),
-                known: "f32, bf16, f16".into(),
+                known: self.formats().into(),
             }),
         }
     }
 
-    /// The order of summands, if the number format names one.
-    fn order(&self) -> Option<SumOrder> {
-        let mut named = SumOrder::ALL.into_iter().filter(|_| self.on_cpu());
-        named.find(|order| self.dtype.as_deref() == Some(order.name()))
+    /// How the CPU multiplies, if the number format names a way of its own.
+    fn products(&self) -> Option<Products> {
+        let name = self.dtype.as_deref().filter(|_| self.on_cpu())?;
+        Products::named(name)
+    }
+
+    /// Number formats that the device has.
+    fn formats(&self) -> &'static str {
+        match self.on_cpu() {
+            true => "f32, bf16, f16, int8",
+            false => "f32, bf16, f16",
+        }
     }
 
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
@@ -233,7 +241,14 @@ mod tests {
             );
         }
         let error = files(None, Some("f64")).check().unwrap_err().to_string();
-        assert_eq!(error, "unknown number format `f64`; known: f32, bf16, f16");
+        assert_eq!(
+            error,
+            "unknown number format `f64`; known: f32, bf16, f16, int8"
+        );
+        assert_eq!(files(None, Some("int8")).backend(), "cpu-int8-v2");
+        let error = files(Some("cuda:0"), Some("int8")).check().unwrap_err();
+        let error = error.to_string();
+        assert_eq!(error, "unknown number format `int8`; known: f32, bf16, f16");
     }
 
     #[test]

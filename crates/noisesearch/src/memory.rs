@@ -37,11 +37,7 @@ pub fn need(
 ) -> Result<Need, CheckpointError> {
     let number = options.place.dtype.size_in_bytes() as u64;
     // All but a small part of the weights are matrices.
-    let weight = if options.place.bf16.is_some() {
-        2
-    } else {
-        number
-    };
+    let weight = number.min(options.place.products.bytes());
     let size = |part: &str| match checkpoint.has(part) {
         true => checkpoint.parameters(part),
         false => Ok(0),
@@ -91,7 +87,7 @@ pub fn check(model: &str, need: Need, available: Option<u64>) -> Result<(), Open
             name: model.to_owned(),
             reason: format!(
                 "it needs about {} of memory ({} of weights, {} to compute with) and {} are free; \
-                 use a smaller batch, size or number format (--batch, --width, --dtype bf16), or \
+                 use a smaller batch, size or number format (--batch, --width, --dtype int8), or \
                  a machine with more memory",
                 size(total),
                 size(need.weights),

@@ -9,6 +9,7 @@ use crate::known::Known;
 use crate::spec::SpecError;
 use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
+use noisesearch_models::layers::Products;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::metrics::Features;
@@ -223,9 +224,9 @@ impl Registry {
             }),
             None => {
                 let place = files.place()?;
-                Ok(match place.bf16 {
-                    Some(_) => crate::lab::at(entry, place),
-                    None => entry.clone(),
+                Ok(match place.products {
+                    Products::F32 => entry.clone(),
+                    _ => crate::lab::at(entry, place),
                 })
             }
         }

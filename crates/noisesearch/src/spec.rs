@@ -69,7 +69,7 @@ pub struct Spec {
     pub height: Option<usize>,
     /// Where the model lives: `cpu`, `cuda:0` or `metal`.
     pub device: Option<String>,
-    /// Number format of weights and activations: `f32`, `bf16` or `f16`.
+    /// Number format of weights and activations: `f32`, `bf16`, `f16`, or `int8` on the CPU.
     pub dtype: Option<String>,
     /// Files and folders by the names of models, verifiers, and components such as `vae`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -4,6 +4,7 @@ use super::floats::{ARENAS, PART, Summand, channels_first, channels_last, floats
 use super::{GroupNorm, Loaded, Source, add, add_to_pixels};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::group_norm::Fitted;
+use crate::nn::int8::Largest;
 use crate::nn::isa::Isa;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -139,6 +140,9 @@ enum Weight {
     Plain(Tensor, Tensor),
 }
 
+/// Floats of an image among which one thread looks for the largest at a time.
+const LARGEST_PART: usize = 1 << 16;
+
 /// A convolution of fewer channels or outputs is always made in f32; it costs next to nothing.
 const THIN: usize = 16;
 
@@ -176,11 +180,7 @@ impl Conv2d {
             let packed = PackedWeight::new(&taps_first, &bias, outputs, inputs);
             // The first and the last layer of a network meet the latents or pixels themselves.
             let thin = channels.min(outputs) < THIN;
-            Weight::Packed(if thin {
-                packed
-            } else {
-                source.place().keep(packed)
-            })
+            Weight::Packed(if thin { packed } else { source.keep(packed) })
         } else {
             let [height, width] = geometry.kernel;
             Weight::Plain(
@@ -257,10 +257,13 @@ impl Conv2d {
             for (i, (x, out)) in images.chunks_exact(h * w * c).zip(results).enumerate() {
                 let lines = Lines::new(x, [w, c], before);
                 self.pad(&lines, size, &mut padded);
+                let parts = padded.par_chunks(LARGEST_PART);
+                let largest = parts.map(|part| weight.largest(Isa::best(), part));
+                let largest = largest.max().flatten();
                 let summand = adding.map(|all| &all[i * all.len() / b..][..all.len() / b]);
                 self.multiply(
                     weight,
-                    &padded[..],
+                    (&padded[..], largest),
                     [width, columns],
                     (Summand(summand), out),
                 );
@@ -288,11 +291,12 @@ impl Conv2d {
         });
     }
 
-    /// The convolution of one bordered image of this width to lines of so many columns.
+    /// The convolution of one bordered image of this width, and what is largest in it, to lines of
+    /// so many columns.
     fn multiply(
         &self,
         weight: &PackedWeight,
-        padded: &[f32],
+        (padded, largest): (&[f32], Option<Largest>),
         [width, columns]: [usize; 2],
         (summand, out): (Summand, &mut [f32]),
     ) {
@@ -312,6 +316,7 @@ impl Conv2d {
                 runs: kernel,
                 run_len: across * c,
                 run_step: width * c,
+                largest,
             };
             weight.apply(Isa::best(), windows, out, Epilogue::Store);
             summand.add(out, i * part * row, self.outputs);

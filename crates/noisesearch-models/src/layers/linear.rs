@@ -82,7 +82,7 @@ impl Linear {
         let outputs = weight.len() / inputs;
         let weight = if source.place().is_cpu() {
             let packed = PackedWeight::new(&weight, &bias, outputs, inputs);
-            Weight::Packed(source.place().keep(packed))
+            Weight::Packed(source.keep(packed))
         } else {
             let bias = match bias.is_empty() {
                 true => None,

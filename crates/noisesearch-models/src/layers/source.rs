@@ -9,58 +9,104 @@ use std::fmt::Display;
 /// What loading gives, or what is wrong with the file.
 pub type Loaded<T> = Result<T, WeightsError>;
 
+/// The number format in which matrices are kept and multiplied on the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Products {
+    /// As they were computed with in training, or wider.
+    F32,
+    /// In bf16, in this order of summands.
+    Bf16(Order),
+    /// In int8 with scales, see [`crate::nn::int8`].
+    Int8,
+}
+
+impl Products {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::F32,
+        Self::Bf16(Order::Tile),
+        Self::Bf16(Order::Pair),
+        Self::Int8,
+    ];
+
+    /// What it is called: `f32`, `bf16-tile`, `bf16-pair` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16(order) => order.name(),
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|products| products.name() == name)
+    }
+
+    /// Bytes of a weight.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16(_) => 2,
+            Self::Int8 => 1,
+        }
+    }
+}
+
 /// Where a model lives.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The device of weights and activations.
     pub device: Device,
-    /// The number format of activations, and of weights unless `bf16`. F32 on the CPU runs our
-    /// kernels.
+    /// The number format of activations, and of weights but those that `products` tells. F32 on
+    /// the CPU runs our kernels.
     pub dtype: DType,
-    /// On the CPU: matrices are kept and multiplied in bf16, in this order of summands.
-    pub bf16: Option<Order>,
+    /// How the CPU keeps and multiplies matrices.
+    pub products: Products,
 }
 
 impl Place {
     /// The CPU, in f32.
     pub fn cpu() -> Self {
+        Self::cpu_with(Products::F32)
+    }
+
+    /// The CPU, with matrices and their products in this number format.
+    pub fn cpu_with(products: Products) -> Self {
         Self {
             device: Device::Cpu,
             dtype: DType::F32,
-            bf16: None,
+            products,
         }
     }
 
     /// A device, and the number format that is asked for there. Activations on the CPU are f32:
     /// there bf16 is that of matrices and their products, and f16 weights are widened.
     pub fn new(device: Device, dtype: DType) -> Self {
-        if !device.is_cpu() {
-            let bf16 = None;
-            return Self {
+        match (device.is_cpu(), dtype) {
+            (true, DType::BF16) => Self::cpu_in_bf16(Order::fastest()),
+            (true, _) => Self::cpu(),
+            (false, _) => Self {
                 device,
                 dtype,
-                bf16,
-            };
-        }
-        Self {
-            bf16: (dtype == DType::BF16).then(Order::fastest),
-            ..Self::cpu()
+                products: Products::F32,
+            },
         }
     }
 
     /// The CPU, with matrices and their products in bf16, in this order of summands.
     pub fn cpu_in_bf16(order: Order) -> Self {
-        Self {
-            bf16: Some(order),
-            ..Self::cpu()
-        }
+        Self::cpu_with(Products::Bf16(order))
     }
 
     /// A weight as it is kept in this place.
     pub(crate) fn keep(&self, weight: PackedWeight) -> PackedWeight {
-        match self.bf16 {
-            Some(order) => weight.in_bf16(order),
-            None => weight,
+        match self.products {
+            Products::F32 => weight,
+            Products::Bf16(order) => weight.in_bf16(order),
+            Products::Int8 => weight.in_int8(),
         }
     }
 
@@ -75,6 +121,7 @@ pub struct Source<'a> {
     weights: &'a mut Weights,
     prefix: String,
     place: &'a Place,
+    edge: bool,
 }
 
 impl<'a> Source<'a> {
@@ -84,6 +131,7 @@ impl<'a> Source<'a> {
             weights,
             prefix: String::new(),
             place,
+            edge: false,
         }
     }
 
@@ -93,6 +141,7 @@ impl<'a> Source<'a> {
             prefix: format!("{}{name}.", self.prefix),
             weights: self.weights,
             place: self.place,
+            edge: self.edge,
         }
     }
 
@@ -102,6 +151,21 @@ impl<'a> Source<'a> {
             prefix: self.prefix.clone(),
             weights: self.weights,
             place: self.place,
+            edge: self.edge,
+        }
+    }
+
+    /// The same place, for the first or the last layer of a network, which meets latents or
+    /// pixels themselves: in int8 it stays f32.
+    pub fn edge(self) -> Self {
+        Self { edge: true, ..self }
+    }
+
+    /// A weight as it is kept in this place.
+    pub(super) fn keep(&self, weight: PackedWeight) -> PackedWeight {
+        match self.place.products {
+            Products::Int8 if self.edge => weight,
+            _ => self.place.keep(weight),
         }
     }
 

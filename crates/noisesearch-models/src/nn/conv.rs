@@ -117,6 +117,14 @@ impl Conv3x3 {
         }
     }
 
+    /// The same with products in int8.
+    pub fn in_int8(self) -> Self {
+        Self {
+            weight: self.weight.in_int8(),
+            ..self
+        }
+    }
+
     /// Output channels.
     pub fn outputs(&self) -> usize {
         self.weight.outputs()
@@ -145,6 +153,7 @@ impl Conv3x3 {
             runs: 3,
             run_len: 3 * channels,
             run_step: line,
+            largest: self.weight.largest(isa, &image.data),
         };
         self.weight.apply(isa, windows, out, epilogue);
     }

@@ -16,6 +16,7 @@ use super::activation::{gelu, silu};
 use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
+use super::int8::{self, Int8Panels, Largest};
 use super::isa::{Isa, Kernel, prefetch};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
@@ -42,6 +43,7 @@ pub struct PackedWeight {
 enum Store {
     Wide(Buffer),
     Bf16(Bf16Panels),
+    Int8(Int8Panels),
 }
 
 impl PackedWeight {
@@ -76,12 +78,29 @@ impl PackedWeight {
     pub fn in_bf16(self, order: Order) -> Self {
         let panels = match &self.panels {
             Store::Wide(panels) => Bf16Panels::new(panels, self.inputs, order),
-            Store::Bf16(_) => return self,
+            Store::Bf16(_) | Store::Int8(_) => return self,
         };
         Self {
             panels: Store::Bf16(panels),
             ..self
         }
+    }
+
+    /// The same weight rounded to int8, a quarter as large; its products take both operands in
+    /// int8. One that is too thin to gain by it stays as it is.
+    pub fn in_int8(self) -> Self {
+        match &self.panels {
+            Store::Wide(panels) if int8::suits(self.outputs, self.inputs) => Self {
+                panels: Store::Int8(Int8Panels::new(panels, self.inputs)),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// What [`Windows::largest`] is to be for windows into `image`: only products in int8 ask.
+    pub fn largest(&self, isa: Isa, image: &[f32]) -> Option<Largest> {
+        matches!(self.panels, Store::Int8(_)).then(|| Largest::of(isa, image))
     }
 
     /// Outputs n.
@@ -117,6 +136,10 @@ impl PackedWeight {
             Store::Bf16(panels) => {
                 let right = (panels, &self.bias);
                 bf16::product(isa, left, right, product, (stride, epilogue));
+            }
+            Store::Int8(panels) => {
+                let right = (panels, &self.bias[..]);
+                int8::product(isa, left, right, product, (stride, epilogue));
             }
         }
         match epilogue {

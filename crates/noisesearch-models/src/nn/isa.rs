@@ -8,9 +8,11 @@
 
 mod amx;
 mod dot;
+mod quad;
 
 pub(crate) use amx::Tiles;
 pub(crate) use dot::{dot, narrow};
+pub(crate) use quad::{Words, pairs, quads};
 use std::sync::OnceLock;
 
 static BEST: OnceLock<Isa> = OnceLock::new();
@@ -27,7 +29,10 @@ enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX-512 with paired bf16 products.
+    /// AVX-512 with products of four int8 numbers.
+    #[cfg(target_arch = "x86_64")]
+    Quads,
+    /// Those and paired bf16 products.
     #[cfg(target_arch = "x86_64")]
     Dots,
     /// Those and matrix tiles.
@@ -52,13 +57,22 @@ pub trait Kernel {
         self.run()
     }
 
+    /// The same work where products of four int8 numbers are there, too.
+    #[inline(always)]
+    fn run_quads(self) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run_wide()
+    }
+
     /// The same work where paired bf16 products are there, too.
     #[inline(always)]
     fn run_dots(self) -> Self::Output
     where
         Self: Sized,
     {
-        self.run_wide()
+        self.run_quads()
     }
 }
 
@@ -89,7 +103,7 @@ impl Isa {
         }
     }
 
-    /// `plain`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
+    /// `plain`, `avx2`, `avx512`, `avx512-vnni`, `avx512-bf16` or `amx`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Level::Plain => "plain",
@@ -97,6 +111,8 @@ impl Isa {
             Level::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Quads => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
             Level::Dots => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
@@ -106,22 +122,26 @@ impl Isa {
 
     /// Every level of this processor, the plain one first and the best one last.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut)]
-        let mut levels = vec![Self::PLAIN];
+        let levels = std::iter::once(Self::PLAIN);
         #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            levels.push(Self(Level::Avx2));
-            if std::is_x86_feature_detected!("avx512f") {
-                levels.push(Self(Level::Avx512));
-                if std::is_x86_feature_detected!("avx512bf16") {
-                    levels.push(Self(Level::Dots));
-                    if amx::available() {
-                        levels.push(Self(Level::Tiles));
-                    }
-                }
-            }
-        }
-        levels
+        let levels = levels.chain(beyond_plain().map(Self));
+        levels.collect()
+    }
+
+    /// Whether int8 is multiplied in pairs of 16-bit numbers, for want of anything better.
+    pub(crate) fn has_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Level::Avx2 | Level::Avx512);
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
+    /// Whether int8 is multiplied by products of four numbers.
+    pub(crate) fn has_quads(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Level::Quads | Level::Dots | Level::Tiles);
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
     }
 
     /// Whether bf16 is multiplied by paired products.
@@ -132,7 +152,7 @@ impl Isa {
         return false;
     }
 
-    /// Whether bf16 is multiplied by matrix tiles.
+    /// Whether bf16 and int8 are multiplied by matrix tiles.
     pub(crate) fn has_tiles(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return self.0 == Level::Tiles;
@@ -150,11 +170,29 @@ impl Isa {
             // SAFETY: this value was made by `available`, which found AVX2, FMA and AVX-512F.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { run_avx512(kernel) },
-            // SAFETY: `available` found all of AVX-512, and AVX512_BF16.
+            // SAFETY: `available` found all of AVX-512 that is named there, and AVX512_VNNI.
+            #[cfg(target_arch = "x86_64")]
+            Level::Quads => unsafe { run_quads(kernel) },
+            // SAFETY: `available` found those, and AVX512_BF16.
             #[cfg(target_arch = "x86_64")]
             Level::Dots | Level::Tiles => unsafe { run_dots(kernel) },
         }
     }
+}
+
+/// The levels of this processor above the plain one, each with all below it.
+#[cfg(target_arch = "x86_64")]
+fn beyond_plain() -> impl Iterator<Item = Level> {
+    use std::is_x86_feature_detected as has;
+    let levels = [
+        (Level::Avx2, has!("avx2") && has!("fma")),
+        (Level::Avx512, has!("avx512f")),
+        (Level::Quads, has!("avx512bw") && has!("avx512vnni")),
+        (Level::Dots, has!("avx512bf16")),
+        (Level::Tiles, amx::available()),
+    ];
+    let there = levels.into_iter().take_while(|(_, there)| *there);
+    there.map(|(level, _)| level)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -170,7 +208,13 @@ fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bf16")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni")]
+fn run_quads<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run_quads()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vnni,avx512bf16")]
 fn run_dots<K: Kernel>(kernel: K) -> K::Output {
     kernel.run_dots()
 }

@@ -20,6 +20,7 @@ pub mod embed;
 mod epilogue;
 pub mod gemm;
 pub mod group_norm;
+pub mod int8;
 pub mod isa;
 mod lanes;
 pub mod norm;

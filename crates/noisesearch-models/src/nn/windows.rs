@@ -1,5 +1,7 @@
 //! Windows into a sequence or an image, the rows of a product's left operand.
 
+use super::int8::Largest;
+
 /// The rows of a left operand, each made of `runs` stretches of `run_len` adjoining numbers.
 ///
 /// Row `i` is window `(i / width, i % width)` of an image; its run `r` starts at
@@ -22,6 +24,9 @@ pub struct Windows<'a, T = f32> {
     pub run_len: usize,
     /// Distance between stretches.
     pub run_step: usize,
+    /// That of a whole image, for windows into a part or all of it: products in int8 then have one
+    /// scale for all of them. Without it every row has a scale of its own.
+    pub largest: Option<Largest>,
 }
 
 impl<'a, T> Windows<'a, T> {
@@ -42,6 +47,7 @@ impl<'a, T> Windows<'a, T> {
             runs: 1,
             run_len: k,
             run_step: 0,
+            largest: None,
         }
     }
 
@@ -95,6 +101,7 @@ impl<'a, T> Windows<'a, T> {
             runs: self.runs,
             run_len: self.run_len,
             run_step: self.run_step,
+            largest: self.largest,
         }
     }
 }

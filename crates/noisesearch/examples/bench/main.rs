@@ -11,7 +11,7 @@ mod pipeline;
 mod transformers;
 
 use candle_core::{DType, Tensor};
-use noisesearch_models::layers::{Place, SumOrder};
+use noisesearch_models::layers::{Place, Products, SumOrder};
 use serde_json::Value;
 use std::error::Error;
 use std::io::BufRead;
@@ -45,7 +45,8 @@ fn place(precision: &str) -> Fallible<Place> {
     match precision {
         "f32" => Ok(Place::cpu()),
         "bf16" => Ok(Place::cpu_in_bf16(SumOrder::fastest())),
-        other => Err(format!("no precision `{other}`; there are f32 and bf16").into()),
+        "int8" => Ok(Place::cpu_with(Products::Int8)),
+        other => Err(format!("no precision `{other}`; there are f32, bf16 and int8").into()),
     }
 }
 

@@ -215,9 +215,9 @@ impl Last {
     pub fn load(s: &mut Source, config: &FluxConfig) -> Loaded<Self> {
         let d = config.hidden();
         Ok(Self {
-            modulation: Linear::load(s.at("norm_out.linear"), d, 2 * d)?,
+            modulation: Linear::load(s.at("norm_out.linear").edge(), d, 2 * d)?,
             norm: LayerNorm::bare(s, d, EPS)?,
-            project: Linear::load(s.at("proj_out"), d, config.in_channels)?,
+            project: Linear::load(s.at("proj_out").edge(), d, config.in_channels)?,
         })
     }
 

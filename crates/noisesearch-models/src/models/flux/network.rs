@@ -46,8 +46,12 @@ impl Flux {
             .collect::<Loaded<_>>()?;
         Ok(Self {
             place: s.place().clone(),
-            text: Linear::load(s.at("context_embedder"), config.joint_attention_dim, d)?,
-            image: Linear::load(s.at("x_embedder"), config.in_channels, d)?,
+            text: Linear::load(
+                s.at("context_embedder").edge(),
+                config.joint_attention_dim,
+                d,
+            )?,
+            image: Linear::load(s.at("x_embedder").edge(), config.in_channels, d)?,
             condition: Condition::load(s.at("time_text_embed"), config)?,
             doubles,
             singles,

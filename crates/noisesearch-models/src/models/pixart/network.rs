@@ -66,7 +66,7 @@ impl PixArt {
             .collect::<Loaded<_>>()?;
         Ok(Self {
             place: s.place().clone(),
-            patch: Linear::patches(s.at("pos_embed.proj"), shape, d, true)?,
+            patch: Linear::patches(s.at("pos_embed.proj").edge(), shape, d, true)?,
             time,
             sizes,
             modulation: Linear::load(s.at("adaln_single.linear"), d, 6 * d)?,
@@ -79,7 +79,7 @@ impl PixArt {
             blocks,
             table: s.tensor("scale_shift_table", &[2, d])?,
             norm: LayerNorm::bare(&s, d, LAST_EPS)?,
-            last: last_layer(s.at("proj_out"), config)?,
+            last: last_layer(s.at("proj_out").edge(), config)?,
             config: config.clone(),
         })
     }

@@ -5,7 +5,7 @@
 //! and, like the 16x16 ones, to the words. 2.5 M parameters, 0.52 GFLOP an evaluation.
 
 use super::text::{TIME, WORD, WORDS};
-use crate::layers::Place;
+use crate::layers::{Place, Products};
 use crate::nn::activation::silu;
 use crate::nn::attention::{Attention, Tokens, usual_scale};
 use crate::nn::buffer::{Arena, Buffer};
@@ -77,9 +77,10 @@ impl From<'_> {
         stride: usize,
     ) -> Result<Conv3x3, WeightsError> {
         let conv = conv3x3(self.weights, name, shape, stride)?;
-        Ok(match self.place.bf16 {
-            Some(order) => conv.in_bf16(order),
-            None => conv,
+        Ok(match self.place.products {
+            Products::F32 => conv,
+            Products::Bf16(order) => conv.in_bf16(order),
+            Products::Int8 => conv.in_int8(),
         })
     }
 }

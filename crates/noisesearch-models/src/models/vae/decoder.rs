@@ -39,7 +39,7 @@ impl Network {
         let mut widths = config.block_out_channels.iter().rev().copied().enumerate();
         let same = Geometry::SAME_3X3;
         let top = config.block_out_channels.last().copied().unwrap_or(0);
-        let conv_in = Conv2d::load(s.at("conv_in"), [latent, top], same)?;
+        let conv_in = Conv2d::load(s.at("conv_in").edge(), [latent, top], same)?;
         let mid = Middle::load(s.at("mid_block"), top, config)?;
         let mut inputs = top;
         let ups = widths.try_fold(vec![], |mut ups, (i, outputs)| {

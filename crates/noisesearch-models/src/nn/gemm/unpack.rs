@@ -20,6 +20,7 @@ impl PackedWeight {
         match &self.panels {
             Store::Wide(panels) => copy(0, panels),
             Store::Bf16(panels) => copy(0, &panels.widened()),
+            Store::Int8(panels) => copy(0, &panels.widened()),
         }
         weight
     }

@@ -3,21 +3,23 @@
 //! The instructions are written as text, because stable Rust has no functions for them. The
 //! compiler itself never uses tile registers, so they keep their contents between functions.
 
+use super::Words;
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
 
 const ROWS: usize = 16;
-/// bf16 numbers in a row of a tile.
-const DEPTH: usize = 32;
+/// Bytes in a row of a tile.
+const WIDTH: usize = 64;
 
-/// Whether the processor has tiles of bf16, and the system lets this process use them.
+/// Whether the processor has tiles of bf16 and of int8, and the system lets this process use them.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(super) fn available() -> bool {
     use std::arch::x86_64::__cpuid_count;
     const BF16: u32 = 1 << 22;
     const TILES: u32 = 1 << 24;
-    let found = __cpuid_count(7, 0).edx;
-    found & BF16 != 0 && found & TILES != 0 && permitted()
+    const INT8: u32 = 1 << 25;
+    let all = BF16 | TILES | INT8;
+    __cpuid_count(7, 0).edx & all == all && permitted()
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -45,6 +47,60 @@ fn permitted() -> bool {
         );
     }
     result == 0
+}
+
+/// The instructions on tiles of rows, `$step` bytes apart, and of words.
+#[cfg(target_arch = "x86_64")]
+macro_rules! operate {
+    ($rows:ident, $step:expr, $words:ident; $($text:expr),*) => {{
+        let (a, b) = ($rows[0].as_ptr(), $rows[$rows.len() - 1].as_ptr());
+        let (c, d) = ($words[0].as_ptr(), $words[$words.len() - 1].as_ptr());
+        asm!($($text),*, a = in(reg) a, b = in(reg) b, c = in(reg) c, d = in(reg) d,
+            step = in(reg) $step, line = in(reg) WIDTH,
+            options(nostack, preserves_flags, readonly))
+    }};
+}
+
+/// Result `2 m + q` gains what instruction `$dp` makes of tile `m` of rows, `$step` bytes apart,
+/// and of tile `q` of words.
+#[cfg(target_arch = "x86_64")]
+macro_rules! multiply {
+    ($dp:literal, $rows:ident, $step:expr, $words:ident) => {
+        match ($rows.len(), $words.len()) {
+            (1, 1) => operate!($rows, $step, $words;
+                "tileloadd tmm4, [{a} + {step}*1]",
+                "tileloadd tmm6, [{c} + {line}*1]",
+                concat!($dp, " tmm0, tmm4, tmm6"),
+                "/* {b} {d} */"
+            ),
+            (1, _) => operate!($rows, $step, $words;
+                "tileloadd tmm4, [{a} + {step}*1]",
+                "tileloadd tmm6, [{c} + {line}*1]",
+                concat!($dp, " tmm0, tmm4, tmm6"),
+                "tileloadd tmm7, [{d} + {line}*1]",
+                concat!($dp, " tmm1, tmm4, tmm7"),
+                "/* {b} */"
+            ),
+            (_, 1) => operate!($rows, $step, $words;
+                "tileloadd tmm4, [{a} + {step}*1]",
+                "tileloadd tmm6, [{c} + {line}*1]",
+                concat!($dp, " tmm0, tmm4, tmm6"),
+                "tileloadd tmm5, [{b} + {step}*1]",
+                concat!($dp, " tmm2, tmm5, tmm6"),
+                "/* {d} */"
+            ),
+            _ => operate!($rows, $step, $words;
+                "tileloadd tmm4, [{a} + {step}*1]",
+                "tileloadd tmm6, [{c} + {line}*1]",
+                concat!($dp, " tmm0, tmm4, tmm6"),
+                "tileloadd tmm7, [{d} + {line}*1]",
+                concat!($dp, " tmm1, tmm4, tmm7"),
+                "tileloadd tmm5, [{b} + {step}*1]",
+                concat!($dp, " tmm2, tmm5, tmm6"),
+                concat!($dp, " tmm3, tmm5, tmm7")
+            ),
+        }
+    };
 }
 
 /// The tile registers of this thread, all of 16 rows of 64 bytes: 0 to 3 for results, the others
@@ -116,8 +172,8 @@ impl Tiles {
         }
     }
 
-    /// Result `2 m + q` gains the product of rows `m` (32 numbers each, `step` apart) and of the
-    /// 16 lines of words `q`.
+    /// Result `2 m + q` gains the product of rows `m` (32 numbers in bf16 each, `step` apart) and
+    /// of the 16 lines of words `q`.
     #[inline(always)]
     pub fn multiply<const M: usize, const Q: usize>(
         &self,
@@ -125,54 +181,27 @@ impl Tiles {
         step: usize,
         words: [&[[u32; 16]]; Q],
     ) {
-        assert!(rows.iter().all(|r| r.len() >= (ROWS - 1) * step + DEPTH));
+        assert!(
+            rows.iter()
+                .all(|r| 2 * r.len() >= (ROWS - 1) * 2 * step + WIDTH)
+        );
         assert!(words.iter().all(|w| w.len() >= ROWS));
-        macro_rules! tiles {
-            ($text:literal) => {{
-                let (a, b) = (rows[0].as_ptr(), rows[M - 1].as_ptr());
-                let (c, d) = (words[0].as_ptr(), words[Q - 1].as_ptr());
-                // SAFETY: the lengths of what is read were checked.
-                unsafe {
-                    asm!($text, a = in(reg) a, b = in(reg) b, c = in(reg) c, d = in(reg) d,
-                        step = in(reg) 2 * step, line = in(reg) 64_usize,
-                        options(nostack, preserves_flags, readonly))
-                }
-            }};
-        }
-        match (M, Q) {
-            (1, 1) => tiles!(
-                "tileloadd tmm4, [{a} + {step}*1]
-                 tileloadd tmm6, [{c} + {line}*1]
-                 tdpbf16ps tmm0, tmm4, tmm6
-                 /* {b} {d} */"
-            ),
-            (1, _) => tiles!(
-                "tileloadd tmm4, [{a} + {step}*1]
-                 tileloadd tmm6, [{c} + {line}*1]
-                 tdpbf16ps tmm0, tmm4, tmm6
-                 tileloadd tmm7, [{d} + {line}*1]
-                 tdpbf16ps tmm1, tmm4, tmm7
-                 /* {b} */"
-            ),
-            (_, 1) => tiles!(
-                "tileloadd tmm4, [{a} + {step}*1]
-                 tileloadd tmm6, [{c} + {line}*1]
-                 tdpbf16ps tmm0, tmm4, tmm6
-                 tileloadd tmm5, [{b} + {step}*1]
-                 tdpbf16ps tmm2, tmm5, tmm6
-                 /* {d} */"
-            ),
-            _ => tiles!(
-                "tileloadd tmm4, [{a} + {step}*1]
-                 tileloadd tmm6, [{c} + {line}*1]
-                 tdpbf16ps tmm0, tmm4, tmm6
-                 tileloadd tmm7, [{d} + {line}*1]
-                 tdpbf16ps tmm1, tmm4, tmm7
-                 tileloadd tmm5, [{b} + {step}*1]
-                 tdpbf16ps tmm2, tmm5, tmm6
-                 tdpbf16ps tmm3, tmm5, tmm7"
-            ),
-        }
+        // SAFETY: the lengths of what is read were checked.
+        unsafe { multiply!("tdpbf16ps", rows, 2 * step, words) }
+    }
+
+    /// The same of 64 numbers in int8 each; results are i32.
+    #[inline(always)]
+    pub fn multiply_int8<const M: usize, const Q: usize>(
+        &self,
+        rows: [&[u8]; M],
+        step: usize,
+        words: [&[Words]; Q],
+    ) {
+        assert!(rows.iter().all(|r| r.len() >= (ROWS - 1) * step + WIDTH));
+        assert!(words.iter().all(|w| w.len() >= ROWS));
+        // SAFETY: the lengths of what is read were checked.
+        unsafe { multiply!("tdpbssd", rows, step, words) }
     }
 }
 
@@ -197,6 +226,13 @@ impl Tiles {
         _: [&[u16]; M],
         _: usize,
         _: [&[[u32; 16]]; Q],
+    ) {
+    }
+    pub fn multiply_int8<const M: usize, const Q: usize>(
+        &self,
+        _: [&[u8]; M],
+        _: usize,
+        _: [&[Words]; Q],
     ) {
     }
 }

@@ -1,0 +1,237 @@
+//! The left operand in int8: rounded once for all panels, and gathered where tiles cannot read it
+//! in place.
+
+use super::{DEPTH, TILE};
+use crate::nn::gemm::Windows;
+use crate::nn::isa::{Isa, Kernel};
+use std::cell::RefCell;
+
+/// Numbers of a block of rows: an eighth of a 1 MiB second-level cache.
+const BLOCK: usize = 128 * 1024;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Added to a number of `±2^22` it leaves the nearest whole one, ties to even, in the low bits.
+const WHOLE: f32 = 12_582_912.0;
+/// Numbers that are all below it are taken for zeros; `127 / 1e-36` is finite.
+const ZERO: f32 = 1e-36;
+
+/// The largest magnitude among numbers. Infinity and NaN are larger than all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Largest(u32);
+
+impl Largest {
+    /// Of these numbers, 0 of none.
+    pub fn of(isa: Isa, numbers: &[f32]) -> Self {
+        isa.run(Magnitude(numbers))
+    }
+
+    /// See [`Self::of`].
+    #[inline(always)]
+    pub(super) fn among(numbers: impl Iterator<Item = f32>) -> Self {
+        // As whole numbers, the bits of magnitudes are in the order of magnitudes.
+        Self(numbers.fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)))
+    }
+
+    /// What 1 stands for in int8, so that this one is 127; NaN if it is not finite.
+    #[inline(always)]
+    pub(super) fn scale(self) -> f32 {
+        match f32::from_bits(self.0) {
+            largest if largest < ZERO => 0.0,
+            largest if largest.is_finite() => largest / 127.0,
+            _ => f32::NAN,
+        }
+    }
+
+    /// What a number is multiplied by before it is rounded.
+    #[inline(always)]
+    pub(super) fn inverse(self) -> f32 {
+        match f32::from_bits(self.0) {
+            largest if largest < ZERO => 0.0,
+            largest => 127.0 / largest,
+        }
+    }
+}
+
+struct Magnitude<'a>(&'a [f32]);
+
+impl Kernel for Magnitude<'_> {
+    type Output = Largest;
+
+    #[inline(always)]
+    fn run(self) -> Largest {
+        Largest::among(self.0.iter().copied())
+    }
+}
+
+/// `x * inverse` as the nearest whole number of `±127`, ties to even; some number if it is NaN.
+#[inline(always)]
+pub(super) fn round(x: f32, inverse: f32) -> u8 {
+    (x * inverse + WHOLE).to_bits() as u8
+}
+
+/// Memory for rounded rows, kept by every thread.
+#[derive(Debug, Default)]
+pub(super) struct Rounded {
+    numbers: Vec<u8>,
+    gathered: Vec<u8>,
+    scales: Vec<f32>,
+}
+
+thread_local! {
+    static ROUNDED: RefCell<Rounded> = RefCell::default();
+}
+
+impl Rounded {
+    /// Calls `work` with the first row, the rows and their scales of one block after the other.
+    /// There is memory behind the rows for reading a whole tile from the last of them. `unsigned`
+    /// numbers have 128 added to them.
+    pub fn blocks(
+        isa: Isa,
+        left: Windows,
+        unsigned: bool,
+        mut work: impl FnMut(usize, Windows<u8>, &[f32]),
+    ) {
+        let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
+        let rows = (BLOCK / k.max(1)).max(1).next_multiple_of(2 * TILE);
+        // A block of an image is made of whole lines of windows.
+        let rows = match left.width < left.count {
+            true => rows.next_multiple_of(left.width),
+            false => rows,
+        };
+        let flip = if unsigned { 0x80 } else { 0 };
+        ROUNDED.with_borrow_mut(|rounded| {
+            for first in (0..left.count).step_by(rows) {
+                let some = left.skip(first, rows.min(left.count - first));
+                let (rows, scales) = match some.largest {
+                    Some(largest) => rounded.image(isa, some, flip, largest),
+                    None => rounded.rows(isa, some, flip),
+                };
+                work(first, rows, scales);
+            }
+        });
+    }
+
+    /// Rows with a scale of each, stretches one after the other, padded to a multiple of [`DEPTH`].
+    fn rows(&mut self, isa: Isa, left: Windows, flip: u8) -> (Windows<'_, u8>, &[f32]) {
+        let padded = (left.runs * left.run_len).next_multiple_of(DEPTH);
+        let to = aligned(&mut self.gathered, (left.count + TILE) * padded);
+        self.scales.resize(left.count, 0.0);
+        isa.run(EachRow {
+            left,
+            flip,
+            padded,
+            to: &mut *to,
+            scales: &mut self.scales,
+        });
+        let rows = Windows::strided(&*to, left.count, padded, padded);
+        (rows, &self.scales)
+    }
+
+    /// Windows into an image that has one scale.
+    fn image(
+        &mut self,
+        isa: Isa,
+        left: Windows,
+        flip: u8,
+        largest: Largest,
+    ) -> (Windows<'_, u8>, &[f32]) {
+        let span = left.span();
+        let numbers = aligned(&mut self.numbers, span + TILE * left.step);
+        self.scales.clear();
+        self.scales.resize(left.count, largest.scale());
+        isa.run(Stretch {
+            from: &left.data[..span],
+            to: &mut numbers[..span],
+            inverse: largest.inverse(),
+            flip,
+        });
+        let rounded = left.over(&*numbers);
+        // An image's line of windows starts a tile.
+        let regular = left.run_len.is_multiple_of(DEPTH)
+            && (left.width >= left.count || left.width.is_multiple_of(TILE));
+        let rows = match regular {
+            true => rounded,
+            false => gather(rounded, &mut self.gathered),
+        };
+        (rows, &self.scales)
+    }
+}
+
+/// `len` bytes that start on a cache line.
+fn aligned(bytes: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    bytes.resize(bytes.len().max(len + LINE), 0);
+    let start = bytes.as_ptr().align_offset(LINE).min(LINE);
+    &mut bytes[start..][..len]
+}
+
+/// Rows of stretches one after the other, padded to a multiple of [`DEPTH`]. What stands there
+/// does not matter: the weight's words are zero.
+fn gather<'a>(left: Windows<u8>, to: &'a mut Vec<u8>) -> Windows<'a, u8> {
+    let (k, count) = (left.runs * left.run_len, left.count);
+    let padded = k.next_multiple_of(DEPTH);
+    let to = aligned(to, (count + TILE) * padded);
+    for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
+        let [start] = left.starts::<1>(i);
+        for (run, to) in row[..k].chunks_exact_mut(left.run_len).enumerate() {
+            to.copy_from_slice(&left.data[start + run * left.run_step..][..left.run_len]);
+        }
+    }
+    Windows::strided(to, count, padded, padded)
+}
+
+#[inline(always)]
+fn round_all(from: &[f32], to: &mut [u8], inverse: f32, flip: u8) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = round(from, inverse) ^ flip;
+    }
+}
+
+/// Numbers of one scale.
+struct Stretch<'a> {
+    from: &'a [f32],
+    to: &'a mut [u8],
+    inverse: f32,
+    flip: u8,
+}
+
+impl Kernel for Stretch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        round_all(self.from, self.to, self.inverse, self.flip);
+    }
+}
+
+/// Rows, each with its own scale.
+struct EachRow<'a> {
+    left: Windows<'a>,
+    flip: u8,
+    padded: usize,
+    to: &'a mut [u8],
+    scales: &'a mut [f32],
+}
+
+impl Kernel for EachRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let left = self.left;
+        let rows = self.to.chunks_exact_mut(self.padded);
+        for (i, (row, scale)) in rows.zip(self.scales).enumerate() {
+            let [start] = left.starts::<1>(i);
+            let run = |run: usize| &left.data[start + run * left.run_step..][..left.run_len];
+            let runs = (0..left.runs).map(|i| Largest::among(run(i).iter().copied()));
+            let largest = runs.max().unwrap_or_default();
+            *scale = largest.scale();
+            for (i, to) in row
+                .chunks_exact_mut(left.run_len)
+                .take(left.runs)
+                .enumerate()
+            {
+                round_all(run(i), to, largest.inverse(), self.flip);
+            }
+        }
+    }
+}
