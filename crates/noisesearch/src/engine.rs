@@ -74,10 +74,11 @@ impl Engine {
         verifiers: &[String],
     ) -> Result<Self, Error> {
         let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
+        let place = spec.files.place()?;
         let judges = || judges(registry, &entry, verifiers, spec);
         let (model, verifiers) = std::thread::scope(|scope| {
             let verifiers = scope.spawn(judges);
-            let model = (entry.open)();
+            let model = (entry.open)(&place);
             let verifiers = verifiers.join();
             (
                 model,

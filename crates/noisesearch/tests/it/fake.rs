@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use noisesearch::registry::{
-    Defaults, Judges, Model, ModelEntry, Open, Registry, TaskKind, VerifierEntry,
+    Defaults, Judges, Model, ModelEntry, Open, OpenModel, Registry, TaskKind, VerifierEntry,
 };
 use noisesearch_core::budget::Budget;
 use noisesearch_core::level::Level;
@@ -234,9 +234,9 @@ pub fn registry() -> Registry {
 
 /// The same; what it is asked is counted.
 pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
-    let open = |counts: &Arc<Counts>| -> Open<Model> {
+    let open = |counts: &Arc<Counts>| -> OpenModel {
         let counts = counts.clone();
-        Arc::new(move || {
+        Arc::new(move |_| {
             let fake = || Fake {
                 counts: counts.clone(),
             };
