@@ -277,6 +277,7 @@ impl Resolved {
             budget: self.budget,
             search_steps: self.search_steps,
             final_steps: self.steps,
+            ladder: false,
             nfe: self.nfe_rule(),
             objective: self.objective.clone(),
             goal: goal.transpose()?,
