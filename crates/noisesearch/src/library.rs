@@ -114,12 +114,18 @@ impl Opening {
     /// Rows that run together when nothing is said: one for every thread of the processor, as far
     /// as memory allows. What is wrong with the model is told when it is opened.
     fn batch(&self) -> usize {
-        let place = self.files.place().ok().filter(|_| self.files.on_cpu());
-        let options = place.map(|place| self.options(place));
-        let need = |options: &Options| memory::need(&self.checkpoint, self.family, options, 1);
-        let Some(Ok(one)) = options.as_ref().map(need) else {
+        let need = |files: &Files| {
+            let place = files.place().ok().filter(|_| files.on_cpu())?;
+            let options = self.options(place);
+            memory::need(&self.checkpoint, self.family, &options, 1).ok()
+        };
+        let Some(mut one) = need(&self.files) else {
             return 1;
         };
+        if self.files.is_ladder() {
+            let beside = need(&self.files.searching());
+            one.weights += beside.map_or(0, |need| need.weights);
+        }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         memory::batch(one, memory::available(), threads)
     }
