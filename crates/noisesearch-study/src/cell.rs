@@ -200,6 +200,9 @@ impl<'a, 'm> Desk<'a, 'm> {
             Some((seen.values(), made.values()))
         });
         let (seen, made): (Vec<&[f64]>, Vec<&[f64]>) = pairs.unzip();
+        if seen.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
         let column = |of: &[&[f64]], at: usize| of.iter().map(|v| v[at]).collect::<Vec<f64>>();
         let rank = |at| spearman(&column(&seen, at), &column(&made, at));
         let panel = self.maker.opened.panel.iter().enumerate();
