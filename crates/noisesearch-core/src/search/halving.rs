@@ -140,8 +140,9 @@ impl Plan {
     }
 }
 
-/// The legs between the rungs, at least one. A rung is moved to the nearest of `steps` even steps, so that a
-/// survivor is what a plain solve of an evenly spaced schedule would have made of its noise.
+/// The legs between the rungs, at least one. A rung is moved to the nearest of `steps` even steps,
+/// so that a survivor is what a plain solve of an evenly spaced schedule would have made of its
+/// noise.
 fn legs(spec: &Spec, steps: u16) -> Result<Vec<Leg>, SearchError> {
     const NAME: &str = "rungs";
     let shown = || format!("{:?}", spec.rungs);

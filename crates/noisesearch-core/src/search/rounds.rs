@@ -68,8 +68,8 @@ pub(super) struct Rounds<P> {
 }
 
 impl<P: Plan> Rounds<P> {
-    /// A fresh search that costs `cost` in all, finals included, and goes on from `starts`. `planned` says whether
-    /// its size was chosen to fit the budget, which then is why it ends.
+    /// A fresh search that costs `cost` in all, finals included, and goes on from `starts`.
+    /// `planned` says whether its size was chosen to fit the budget, which then is why it ends.
     pub fn new(
         terms: &Terms,
         plan: P,

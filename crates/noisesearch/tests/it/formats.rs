@@ -55,7 +55,8 @@ fn scores(dtype: &str, recipe: &Recipe) -> BTreeMap<String, f64> {
 }
 
 /// Candidates in bf16, of which nine are made again in f32.
-const LADDER: &str = "prompt = \"four\"\nverifiers = [\"left\"]\nbudget = \"300nfe\"\nsearch-dtype = \"bf16-pair\"\ncount = 9";
+const LADDER: &str = "prompt = \"four\"\nverifiers = [\"left\"]\nbudget = \"300nfe\"\n\
+                      search-dtype = \"bf16-pair\"\ncount = 9";
 
 #[test]
 fn the_best_are_made_again_and_the_best_of_them_is_the_answer() {
