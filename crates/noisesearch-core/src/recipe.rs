@@ -226,8 +226,8 @@ impl Recipe {
             .unwrap_or(Level::NOISE)
     }
 
-    /// Function evaluations of replaying this recipe from its noise, an evaluation backwards
-    /// counted as [`BACKWARD_NFE`]. A deterministic solve costs what `rule` says, a stochastic one an
+    /// Function evaluations of replaying this recipe from its noise, one backwards counted as
+    /// [`BACKWARD_NFE`]. A deterministic solve costs what `rule` says, a stochastic one an
     /// evaluation a step.
     pub fn nfe(&self, rule: &NfeRule) -> u64 {
         let cost = |step: &Move| match *step {
