@@ -154,6 +154,10 @@ pub struct Generate {
     /// Solver steps of a candidate during search [default: those of the answer]
     #[arg(long, value_name = "N")]
     pub search_steps: Option<u16>,
+    /// Number format of candidates; the best --count are made again in --dtype, and the best of
+    /// these is the answer [default: that of --dtype]
+    #[arg(long, visible_alias = "search-precision", value_name = "FORMAT")]
+    pub search_dtype: Option<String>,
     /// Decides every noise [default: random, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -229,6 +233,7 @@ impl Generate {
             budget: self.budget,
             until: self.until,
             search_steps: self.search_steps,
+            search_dtype: self.search_dtype,
             seed: self.seed,
             batch: self.batch,
             cache: self.cache,

@@ -107,7 +107,7 @@ fn text(summary: &Summary, spec: Option<&Checked>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A line for each verifier.
+/// A line for each verifier. What was made again also has the score that the search saw.
 fn scores(summary: &Summary, spec: &Checked) -> Vec<String> {
     let cell = |shown: &Option<Shown>, name: &str| {
         let score = shown.as_ref().and_then(|shown| shown.scores.get(name));
@@ -115,9 +115,14 @@ fn scores(summary: &Summary, spec: &Checked) -> Vec<String> {
     };
     let names = spec.scored();
     let width = names.iter().map(String::len).max().unwrap_or(0);
+    let searched = summary.best.as_ref().map(|best| &best.searched);
+    let searched = searched.filter(|scores| !scores.is_empty());
     let mut lines = vec![format!(
-        "{:width$}  {:>14}  {:>8}",
-        "", "without search", "best"
+        "{:width$}  {:>14}  {:>8}{}",
+        "",
+        "without search",
+        "best",
+        searched.map_or("", |_| "  in the search")
     )];
     for (at, name) in names.iter().enumerate() {
         let (before, best) = (cell(&summary.baseline, name), cell(&summary.best, name));
@@ -126,7 +131,11 @@ fn scores(summary: &Summary, spec: &Checked) -> Vec<String> {
         } else {
             "watched"
         };
-        lines.push(format!("{name:width$}  {before:>14}  {best:>8}  {role}"));
+        let saw = searched.and_then(|scores| scores.get(name));
+        let saw = saw.map_or_else(String::new, |score| format!("  {score:>13.3}"));
+        lines.push(format!(
+            "{name:width$}  {before:>14}  {best:>8}{saw}  {role}"
+        ));
     }
     lines
 }

@@ -13,7 +13,8 @@ pub type Make<'a> = &'a dyn Fn(&Terms) -> Result<Box<dyn Search>, SearchError>;
 /// Runs the whole suite on searches made by `make`, which must accept every budget in NFE and in
 /// evals that pays for one candidate: legal recipes with dense ids; never over budget; the same
 /// jobs and answer for every window and after every stop; failures, ties and equal scores
-/// survived; a budget of exactly one candidate; targets; cancelling.
+/// survived; a budget of exactly one candidate; targets; cancelling. Budgets also hold what making
+/// the best again costs, after a ladder, too, unless the search refuses one.
 ///
 /// # Panics
 /// When the search breaks a rule; the message names the rule and the case.
@@ -45,7 +46,14 @@ pub fn search(make: Make) {
         name: "200 evals",
     }
     .any_stop();
-    budgets(make);
+    budgets(make, false);
+    let climbs = Terms {
+        ladder: true,
+        ..self::terms(Budget::Evals(60))
+    };
+    if !matches!(make(&climbs), Err(SearchError::Ladder)) {
+        budgets(make, true);
+    }
     seeds(make);
 }
 
@@ -56,6 +64,7 @@ pub fn terms(budget: Budget) -> Terms {
         budget,
         search_steps: 8,
         final_steps: 20,
+        ladder: false,
         nfe: NfeRule {
             per_step: 2,
             saved_at_zero: 1,
@@ -160,8 +169,8 @@ impl Case<'_> {
             assert_eq!(job.id, JobId(at as u64), "{name}: ids must be dense");
             legal(job, name);
         }
-        within(self.terms.budget, self.terms.final_nfe(), &told, name);
         assert_eq!(finalists, self.best(&told), "{name}: finalists");
+        self.within(&told, &finalists);
         let by_id: HashMap<JobId, &Job> = told.iter().map(|(job, _)| (job.id, job)).collect();
         if let Some(id) = self.fresh().baseline() {
             let job = by_id[&id];
@@ -173,6 +182,26 @@ impl Case<'_> {
                 "{name}: the baseline must be plain noise at the search steps"
             );
         }
+    }
+
+    /// Billed search NFE, and those of making the best again, stay within the budget.
+    fn within(&self, told: &[(Job, Outcome)], finalists: &[JobId]) {
+        let search: u64 = told.iter().map(|(job, _)| job.nfe).sum();
+        let recipe = |job: &JobId| &told[job.0 as usize].0.recipe;
+        let finals = finalists.iter().take(self.terms.finals()).map(recipe);
+        let again = finals.filter_map(|recipe| Some(self.terms.remake(recipe)?.1));
+        let billed = search + again.sum::<u64>();
+        let (budget, name) = (self.terms.budget, self.name);
+        let ok = match budget {
+            Budget::Nfe(most) => billed <= most,
+            Budget::Evals(most) => told.len() as u64 <= most,
+            Budget::Seconds(_) => true,
+        };
+        assert!(
+            ok,
+            "{name}: {} jobs and {billed} NFE billed of {budget}",
+            told.len()
+        );
     }
 
     /// The best finished candidates by the objective, as many as are kept.
@@ -290,7 +319,11 @@ impl Case<'_> {
 
 /// Every budget around the smallest: one less is refused and names it, it itself works, and no
 /// larger one is exceeded.
-fn budgets(make: Make) {
+fn budgets(make: Make, ladder: bool) {
+    let terms = |budget| Terms {
+        ladder,
+        ..terms(budget)
+    };
     for kind in [Budget::Nfe as fn(u64) -> Budget, Budget::Evals] {
         let smallest = match make(&terms(kind(0))).err() {
             Some(SearchError::BudgetTooSmall { smallest, .. }) => smallest,
@@ -312,7 +345,7 @@ fn budgets(make: Make) {
                 name: "budgets",
             };
             let trace = case.run(4);
-            within(budget, case.terms.final_nfe(), &trace.told, "budgets");
+            case.within(&trace.told, &trace.finalists);
             assert!(!trace.finalists.is_empty(), "{budget}: no answer");
         }
     }
@@ -359,25 +392,6 @@ fn legal(job: &Job, name: &str) {
         job.view == View::Final,
         "{name}: view and level of {}",
         job.recipe
-    );
-}
-
-/// Billed search NFE, and the final NFE where the winner is made again, stay within the budget.
-fn within(budget: Budget, final_nfe: u64, told: &[(Job, Outcome)], name: &str) {
-    let remade = told
-        .iter()
-        .any(|(job, _)| job.recipe.with_final_steps(1).is_some());
-    let search: u64 = told.iter().map(|(job, _)| job.nfe).sum();
-    let billed = search + if remade { final_nfe } else { 0 };
-    let ok = match budget {
-        Budget::Nfe(most) => billed <= most,
-        Budget::Evals(most) => told.len() as u64 <= most,
-        Budget::Seconds(_) => true,
-    };
-    assert!(
-        ok,
-        "{name}: {} jobs and {billed} NFE billed of {budget}",
-        told.len()
     );
 }
 

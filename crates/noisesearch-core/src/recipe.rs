@@ -10,6 +10,7 @@ mod text;
 pub use bytes::{RECIPE_VERSION, RecipeId, RecipeIdError};
 pub use name::{NAME_MAX, VerifierName, VerifierNameError};
 
+use crate::ledger::{BACKWARD_NFE, NfeRule};
 use crate::level::{Level, LevelError};
 use crate::limits::MOVES_MAX;
 use serde::{Deserialize, Serialize};
@@ -223,6 +224,23 @@ impl Recipe {
             .rev()
             .find_map(|step| step.to())
             .unwrap_or(Level::NOISE)
+    }
+
+    /// Function evaluations of replaying this recipe from its noise, one backwards counted as
+    /// [`BACKWARD_NFE`]. A deterministic solve costs what `rule` says, a stochastic one an
+    /// evaluation a step.
+    pub fn nfe(&self, rule: &NfeRule) -> u64 {
+        let cost = |step: &Move| match *step {
+            Move::Nudge { .. } | Move::Renoise { .. } => 0,
+            Move::Denoise { to, steps } => rule.nfe(steps, to),
+            Move::Diffuse { steps, .. } => steps.into(),
+            Move::Ascend { steps, .. } => {
+                let there = rule.nfe(steps, Level::CLEAN);
+                there.saturating_mul(1 + BACKWARD_NFE)
+            }
+        };
+        let sum = |sum: u64, step| sum.saturating_add(cost(step));
+        self.moves.iter().fold(0, sum)
     }
 
     /// The same noise solved to the end in `steps`: only for nudges and ascents followed by one

@@ -83,6 +83,7 @@ fn run(
         budget: Budget::Evals(evals),
         search_steps: 16,
         final_steps: 16,
+        ladder: false,
         nfe: Solver::Heun.nfe_rule(),
         objective: Objective::parse("v", &["v".to_owned()]).unwrap(),
         goal: None,

@@ -280,6 +280,7 @@ fn value(row: &Row, measure: &Measure) -> Option<f64> {
     match measure {
         Measure::Score(verifier) => row.scores.get(verifier).copied(),
         Measure::Pass(verifier) => row.passes.get(verifier).map(|&passes| f64::from(passes)),
+        Measure::Rank(verifier) => row.ranks.get(verifier).copied(),
         Measure::Set(_) => None,
     }
 }

@@ -4,6 +4,7 @@ use crate::error::StudyError;
 use crate::maker::{Opened, Panel};
 use crate::plan::Plan;
 use noisesearch::engine::Engine;
+use noisesearch::engines::Engines;
 use noisesearch::registry::{ModelEntry, Registry};
 use noisesearch::spec::{Checked, Spec};
 
@@ -45,13 +46,13 @@ impl<'a> Bench<'a> {
                 .max_by_key(|other| other.files.rows)
                 .copied()
                 .unwrap_or(spec);
-            let engine = Engine::open_with(self.registry, largest, &panel)?;
-            self.check_gradients(&engine, &identity, &panel)?;
+            let engines = Engines::open_with(self.registry, largest, &panel)?;
+            self.check_gradients(engines.candidates(), &identity, &panel)?;
             let entry = self.entry(spec)?;
             let describer = self.registry.describer_for(&entry);
             self.opened = Some(Opened {
                 identity,
-                engine,
+                engines,
                 panel,
                 describer: describer.map_err(noisesearch::Error::from)?,
                 gflop: entry.gflop,
@@ -122,7 +123,7 @@ impl<'a> Bench<'a> {
                 };
                 let spec = setting.spec.with(task.text.clone(), setting.spec.seed);
                 let spec = spec.map_err(|error| refused(error.to_string()))?;
-                opened.engine.turn(&spec).map_err(|error| match error {
+                opened.engines.turn(&spec).map_err(|error| match error {
                     noisesearch::Error::Task(error) => refused(error.to_string()),
                     other => other.into(),
                 })?;
@@ -141,6 +142,7 @@ pub fn identity(spec: &Checked) -> Spec {
         height,
         device,
         dtype,
+        search_dtype,
         weights,
         ..
     } = spec.to_spec();
@@ -150,6 +152,7 @@ pub fn identity(spec: &Checked) -> Spec {
         height,
         device,
         dtype,
+        search_dtype,
         weights,
         ..Spec::default()
     }

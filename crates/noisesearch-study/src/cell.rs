@@ -5,6 +5,7 @@ use crate::known::Known;
 use crate::maker::{Maker, Wanted};
 use crate::plan::{Cell, Plan};
 use crate::row::{Cost, Pool, Row};
+use crate::stats::spearman;
 use noisesearch::spec::{Checked, SpecError};
 use noisesearch_core::disk::Nowhere;
 use noisesearch_core::drive::{DriveError, Finished, Lost, News, Rules, Verdict, World, drive};
@@ -12,7 +13,7 @@ use noisesearch_core::job::{Job, JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal};
 use noisesearch_core::ledger::{Ledger, PaperAxis};
 use noisesearch_core::level::Level;
-use noisesearch_core::objective::Objective;
+use noisesearch_core::objective::{Entry, Objective};
 use noisesearch_core::recipe::Recipe;
 use noisesearch_core::search::{SearchSpec, StopReason, Terms};
 use noisesearch_models::task::Task;
@@ -24,8 +25,10 @@ pub fn terms(spec: &Checked, panel: &[String]) -> Result<Terms, SpecError> {
     terms.objective = Objective::parse(&spec.objective.text(&spec.scored()), panel)?;
     let goal = spec.until.as_ref().map(|target| target.resolve(panel));
     terms.goal = goal.transpose()?;
-    // Only the best is asked for.
-    terms.keep = 1;
+    // Only the best is asked for, which after a ladder is chosen among all that are kept.
+    if !terms.ladder {
+        terms.keep = 1;
+    }
     Ok(terms)
 }
 
@@ -64,7 +67,7 @@ pub fn run(
         budget: spec.budget,
         room: spec.batch,
         verifiers: maker.opened.panel.len(),
-        passes_per_nfe: maker.opened.engine.passes_per_nfe(),
+        passes_per_nfe: maker.opened.engines.candidates().passes_per_nfe(),
     };
     let mut desk = Desk::new(maker, cancelled);
     let diverged = |problem: String| StudyError::Diverged {
@@ -81,12 +84,21 @@ pub fn run(
     if verdict.stop == StopReason::Cancelled {
         return Ok(Ended::Cancelled);
     }
-    let Some(&best) = search.finalists(1).first() else {
+    let finalists = search.finalists(terms.keep);
+    let found = desk.answer(&finalists, &terms, verdict)?;
+    let Some(found) = found else {
         return Ok(Ended::Done(None));
     };
-    let answer = desk.answer(best, &terms, verdict)?;
-    let answer = answer.map(|found| desk.row(plan, cell, found));
-    Ok(Ended::Done(answer.map(Box::new)))
+    let ranks = match plan.ranks {
+        true => desk.ranks()?,
+        false => BTreeMap::new(),
+    };
+    let answer = desk.row(plan, cell, found);
+    let row = Row {
+        ranks,
+        ..answer.row
+    };
+    Ok(Ended::Done(Some(Box::new(Answer { row, ..answer }))))
 }
 
 /// Answers the loop from what is known; makes what is not.
@@ -118,50 +130,93 @@ impl<'a, 'm> Desk<'a, 'm> {
         }
     }
 
-    /// The best candidate, made again with the final steps where those differ. One that fails
-    /// there stays as the search saw it.
+    /// The best candidate; where the best are made again, the best of those by their new scores.
+    /// What fails then stays as the search saw it.
     fn answer(
         &mut self,
-        best: JobId,
+        finalists: &[JobId],
         terms: &Terms,
         verdict: Verdict,
     ) -> Result<Option<Found>, StudyError> {
-        let found = self.finished.iter().find(|(job, ..)| *job == best).cloned();
-        let Some((_, recipe, scores)) = found else {
+        let held = |job: &JobId| self.finished.iter().find(|(id, ..)| id == job).cloned();
+        let best: Vec<(JobId, Recipe, Scores)> = finalists.iter().filter_map(held).collect();
+        let Some((_, recipe, scores)) = best.first().cloned() else {
             return Ok(None);
         };
-        let Some((again, final_nfe)) = terms.remake(&recipe) else {
-            let final_nfe = 0;
-            return Ok(Some(Found {
-                recipe,
-                scores,
-                verdict,
-                final_nfe,
-            }));
-        };
-        let wanted = vec![(again.clone(), View::Final)];
-        let fresh = self.maker.fresh(wanted);
-        self.maker.make(&fresh)?;
-        let made = self.maker.known(again.id(), View::Final).cloned();
-        self.seconds += made.as_ref().map_or(0.0, |known| known.seconds);
-        let (recipe, scores) = match made.map(|known| known.outcome) {
-            Some(Outcome::Scored(scores)) => (again, scores),
-            _ => (recipe, scores),
-        };
-        Ok(Some(Found {
+        let again = best.iter().take(terms.finals());
+        let again = again.filter_map(|(job, recipe, _)| {
+            let (again, nfe) = terms.remake(recipe)?;
+            Some((*job, again, nfe))
+        });
+        let again: Vec<(JobId, Recipe, u64)> = again.collect();
+        let mut found = Found {
             recipe,
             scores,
             verdict,
-            final_nfe,
-        }))
+            final_nfe: again.iter().map(|(.., nfe)| nfe).sum(),
+        };
+        let wanted = again.iter().map(|(_, recipe, _)| recipe.clone()).collect();
+        let known = self.again(wanted)?;
+        self.seconds += known
+            .iter()
+            .flatten()
+            .map(|known| known.seconds)
+            .sum::<f64>();
+        let entries = again.iter().zip(&known).map(|((job, ..), known)| Entry {
+            job: *job,
+            scores: known.as_ref().and_then(|known| known.outcome.scores()),
+        });
+        let order = terms.objective.order(&entries.collect::<Vec<_>>());
+        let first = order.first().map(|&place| (&again[place].1, &known[place]));
+        if let Some((recipe, Some(known))) = first
+            && let Outcome::Scored(scores) = &known.outcome
+        {
+            (found.recipe, found.scores) = (recipe.clone(), scores.clone());
+        }
+        Ok(Some(found))
     }
 
-    fn row(&self, plan: &Plan, cell: &Cell, found: Found) -> Answer {
+    /// What recipes give as they are handed out; `None` for one that was lost.
+    fn again(&mut self, recipes: Vec<Recipe>) -> Result<Vec<Option<Known>>, StudyError> {
+        let mut finals = self.maker.finals();
+        let wanted = recipes.iter().map(|recipe| (recipe.clone(), View::Final));
+        let fresh = finals.fresh(wanted.collect());
+        finals.make(&fresh)?;
+        let known = |recipe: &Recipe| finals.known(recipe.id(), View::Final).cloned();
+        let known = recipes.iter().map(known).collect();
+        let made = finals.made;
+        self.maker.made += made;
+        Ok(known)
+    }
+
+    /// By verifier, Spearman's correlation of the scores of the same finished candidates as the
+    /// search saw them and in the number format of the answer. Part of no cost.
+    fn ranks(&mut self) -> Result<BTreeMap<String, f64>, StudyError> {
+        let recipes = self.finished.iter().map(|(_, recipe, _)| recipe.clone());
+        let again = self.again(recipes.collect())?;
+        let pairs = self.finished.iter().zip(&again);
+        let pairs = pairs.filter_map(|((.., seen), known)| {
+            let made = known.as_ref()?.outcome.scores()?;
+            Some((seen.values(), made.values()))
+        });
+        let (seen, made): (Vec<&[f64]>, Vec<&[f64]>) = pairs.unzip();
+        if seen.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        let column = |of: &[&[f64]], at: usize| of.iter().map(|v| v[at]).collect::<Vec<f64>>();
+        let rank = |at| spearman(&column(&seen, at), &column(&made, at));
+        let panel = self.maker.opened.panel.iter().enumerate();
+        Ok(panel.map(|(at, name)| (name.clone(), rank(at))).collect())
+    }
+
+    fn row(&mut self, plan: &Plan, cell: &Cell, found: Found) -> Answer {
+        let described = self.maker.finals();
+        let described = described.known(found.recipe.id(), View::Final);
+        let features = described.map_or_else(Vec::new, |known| known.features.clone());
         let (spec, panel) = (&cell.spec, &self.maker.opened.panel);
-        let engine = &self.maker.opened.engine;
+        let engine = self.maker.opened.engines.finals();
         let setting = &plan.settings[cell.setting];
         let scores = found.scores.values();
-        let features = self.maker.known(found.recipe.id(), View::Final);
         let passes = panel
             .iter()
             .zip(scores)
@@ -180,7 +235,8 @@ impl<'a, 'm> Desk<'a, 'm> {
             passes: passes.collect(),
             optimised: spec.verifiers.clone(),
             pool: self.pool(spec),
-            features: features.map_or_else(Vec::new, |known| known.features.clone()),
+            ranks: BTreeMap::new(),
+            features,
         };
         Answer {
             row,
@@ -192,7 +248,8 @@ impl<'a, 'm> Desk<'a, 'm> {
         let opened = &self.maker.opened;
         let billed = Ledger {
             final_nfe: found.final_nfe,
-            passes: found.verdict.billed.passes + found.final_nfe * opened.engine.passes_per_nfe(),
+            passes: found.verdict.billed.passes
+                + found.final_nfe * opened.engines.candidates().passes_per_nfe(),
             ..found.verdict.billed
         };
         Cost {

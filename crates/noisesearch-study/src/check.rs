@@ -65,7 +65,8 @@ pub enum CheckError {
     /// A verifier that no arm asks.
     #[error(
         "{whose}: `{verifier}` is no measure and no verifier of this study; name it under \
-         `watch`, or use one of: {known}, pass:VERIFIER, fid, is, precision, recall"
+         `watch`, or use one of: {known}, pass:VERIFIER, rank:VERIFIER, \
+         fid, is, precision, recall"
     )]
     Measure {
         /// The claim or figure that names it.
@@ -194,6 +195,13 @@ fn measure(file: &StudyFile, whose: &str, name: &str) -> Result<(), CheckError> 
         }),
         _ => Ok(()),
     }
+}
+
+/// Every measure that its claims and figures name.
+pub fn measures(file: &StudyFile) -> impl Iterator<Item = Measure> + '_ {
+    let claimed = file.claims.iter().map(|claim| &claim.measure);
+    let drawn = file.figures.iter().flat_map(|figure| &figure.measures);
+    claimed.chain(drawn).map(|name| Measure::named(name))
 }
 
 /// Every verifier that the file names, optimised or watched.

@@ -97,7 +97,8 @@ pub struct Arm {
 pub struct Claim {
     /// In words.
     pub says: String,
-    /// Name of a verifier, `pass:VERIFIER`, or one of `fid`, `is`, `precision`, `recall`.
+    /// Name of a verifier, `pass:VERIFIER`, `rank:VERIFIER`, or one of `fid`, `is`, `precision`,
+    /// `recall`.
     pub measure: String,
     /// Weight by selector. A selector is `ARM@POINT`: the point's place counted from 0, from the
     /// end with a minus (`random@-1` is the dearest).

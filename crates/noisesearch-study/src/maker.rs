@@ -3,6 +3,7 @@
 use crate::error::StudyError;
 use crate::known::{Context, Known, Store};
 use noisesearch::engine::{Engine, Made};
+use noisesearch::engines::Engines;
 use noisesearch::picture::Picture;
 use noisesearch::spec::{Checked, Spec};
 use noisesearch_core::job::{Job, Outcome, View};
@@ -19,8 +20,9 @@ pub type Panel = Vec<String>;
 pub struct Opened {
     /// What decides that it is this one: model, files, sizes and place.
     pub identity: Spec,
-    /// The model and its verifiers.
-    pub engine: Engine,
+    /// The model and its verifiers, twice where a cell makes its candidates in another number
+    /// format than its answer.
+    pub engines: Engines,
     /// The verifiers' names, in the order of scores.
     pub panel: Panel,
     /// Who describes its pictures, if somebody does.
@@ -35,10 +37,13 @@ pub type Wanted = (Recipe, View);
 /// An opened model at one task, and what is known there.
 pub struct Maker<'a> {
     /// The model.
-    pub opened: &'a mut Opened,
+    pub opened: &'a Opened,
     /// What is known.
     pub store: &'a mut Store,
+    engine: &'a Engine,
     context: Context,
+    /// Where what is handed out is known.
+    finals: Context,
     /// Rows that are made together.
     pub batch: usize,
     /// Outcomes made, not looked up.
@@ -53,19 +58,39 @@ impl<'a> Maker<'a> {
         spec: &Checked,
         batch: usize,
     ) -> Result<Self, StudyError> {
-        opened.engine.turn(spec)?;
-        let mut print = opened.engine.context(spec)?;
-        if let Some(describer) = &opened.describer {
-            print.set("describer", describer.id())?;
-        }
-        let context = store.context(&print)?;
+        opened.engines.turn(spec)?;
+        let opened: &Opened = opened;
+        let mut context = |engine: &Engine| -> Result<Context, StudyError> {
+            let mut print = engine.context(spec)?;
+            if let Some(describer) = &opened.describer {
+                print.set("describer", describer.id())?;
+            }
+            store.context(&print)
+        };
+        let engine = opened.engines.candidates();
+        let (here, finals) = (context(engine)?, context(opened.engines.finals())?);
         Ok(Self {
             opened,
             store,
-            context,
+            engine,
+            context: here,
+            finals,
             batch,
             made: 0,
         })
+    }
+
+    /// The same for what is handed out, which may be made in another number format.
+    pub fn finals(&mut self) -> Maker<'_> {
+        Maker {
+            opened: self.opened,
+            store: self.store,
+            engine: self.opened.engines.finals(),
+            context: self.finals,
+            finals: self.finals,
+            batch: self.batch,
+            made: 0,
+        }
     }
 
     /// What a recipe gave, if it is known.
@@ -101,7 +126,7 @@ impl<'a> Maker<'a> {
     fn make_batch(&mut self, batch: &[Wanted]) -> Result<Option<String>, StudyError> {
         let wanted: Vec<_> = batch.iter().map(|(recipe, view)| (recipe, *view)).collect();
         let began = Instant::now();
-        let made = self.opened.engine.make(&wanted)?;
+        let made = self.engine.make(&wanted)?;
         let features = self.features(&made)?;
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
         let (mut outcomes, mut lost) = (Vec::with_capacity(batch.len()), None);
@@ -142,14 +167,15 @@ impl<'a> Maker<'a> {
         Ok(made.iter().map(describe).collect::<Result<_, _>>()?)
     }
 
-    /// The picture of a recipe, made again; `None` when it has none.
+    /// The picture of an answer's recipe, made again; `None` when it has none.
     pub fn picture(&mut self, recipe: &Recipe) -> Result<Option<Picture>, StudyError> {
-        let made = self.opened.engine.make(&[(recipe, View::Final)])?.pop();
+        let finals = self.opened.engines.finals();
+        let made = finals.make(&[(recipe, View::Final)])?.pop();
         Ok(made.and_then(|made| made.picture))
     }
 
     /// What the verifiers have to say to a person.
     pub fn notes(&self) -> Vec<String> {
-        self.opened.engine.notes()
+        self.engine.notes()
     }
 }

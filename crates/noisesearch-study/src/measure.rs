@@ -10,6 +10,9 @@ pub enum Measure {
     Score(String),
     /// Share of answers that pass by a verifier that can tell, 0 to 1.
     Pass(String),
+    /// Rank correlation of a verifier's scores of the same candidates in the number formats of the
+    /// search and of the answer, -1 to 1.
+    Rank(String),
     /// Of the set of answers.
     Set(SetMeasure),
 }
@@ -35,9 +38,10 @@ impl FromStr for Measure {
             "is" => Self::Set(SetMeasure::Is),
             "precision" => Self::Set(SetMeasure::Precision),
             "recall" => Self::Set(SetMeasure::Recall),
-            other => match other.strip_prefix("pass:") {
-                Some(verifier) => Self::Pass(verifier.to_owned()),
-                None => Self::Score(other.to_owned()),
+            other => match other.split_once(':') {
+                Some(("pass", verifier)) => Self::Pass(verifier.to_owned()),
+                Some(("rank", verifier)) => Self::Rank(verifier.to_owned()),
+                _ => Self::Score(other.to_owned()),
             },
         })
     }
@@ -53,7 +57,7 @@ impl Measure {
     /// The verifier it reads, if it reads one.
     pub fn verifier(&self) -> Option<&str> {
         match self {
-            Self::Score(verifier) | Self::Pass(verifier) => Some(verifier),
+            Self::Score(verifier) | Self::Pass(verifier) | Self::Rank(verifier) => Some(verifier),
             Self::Set(_) => None,
         }
     }
@@ -84,6 +88,7 @@ impl Measure {
         match self {
             Self::Score(verifier) => format!("{verifier} score"),
             Self::Pass(verifier) => format!("passes {verifier}, %"),
+            Self::Rank(verifier) => format!("{verifier}, rank correlation of formats"),
             Self::Set(SetMeasure::Fid) => "FID (lower is better)".into(),
             Self::Set(SetMeasure::Is) => "Inception score".into(),
             Self::Set(SetMeasure::Precision) => "precision".into(),
@@ -97,6 +102,7 @@ impl fmt::Display for Measure {
         match self {
             Self::Score(verifier) => f.write_str(verifier),
             Self::Pass(verifier) => write!(f, "pass:{verifier}"),
+            Self::Rank(verifier) => write!(f, "rank:{verifier}"),
             Self::Set(SetMeasure::Fid) => f.write_str("fid"),
             Self::Set(SetMeasure::Is) => f.write_str("is"),
             Self::Set(SetMeasure::Precision) => f.write_str("precision"),
@@ -111,7 +117,15 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["clip", "pass:grader", "fid", "is", "precision", "recall"] {
+        for name in [
+            "clip",
+            "pass:grader",
+            "rank:clip",
+            "fid",
+            "is",
+            "precision",
+            "recall",
+        ] {
             assert_eq!(Measure::named(name).to_string(), name);
         }
         assert_eq!(Measure::named("pass:grader").verifier(), Some("grader"));

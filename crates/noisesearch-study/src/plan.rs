@@ -4,6 +4,7 @@ use crate::check;
 use crate::error::StudyError;
 use crate::file::StudyFile;
 use crate::limits::{CELLS_MAX, STUDY_BYTES_MAX};
+use crate::measure::Measure;
 use crate::prompts::{self, Prompt};
 use noisesearch::registry::Registry;
 use noisesearch::spec::{Checked, Spec, SpecError, excerpt};
@@ -29,6 +30,9 @@ pub struct Plan {
     pub seeds: u64,
     /// The settings of every point of every arm, with the first task.
     pub settings: Vec<Setting>,
+    /// Whether it measures how the number formats of search and answer order candidates, for which
+    /// all of them are made in both.
+    pub ranks: bool,
 }
 
 /// One point of one arm.
@@ -94,6 +98,7 @@ impl Plan {
         let stem = path
             .file_stem()
             .map_or_else(|| "study".into(), |stem| stem.to_string_lossy());
+        let ranks = check::measures(&file).any(|measure| matches!(measure, Measure::Rank(_)));
         let plan = Self {
             path: path.to_owned(),
             name: if quick {
@@ -102,6 +107,7 @@ impl Plan {
                 stem.into_owned()
             },
             text,
+            ranks,
             file,
             tasks,
             seeds,

@@ -1,7 +1,7 @@
 //! `report.html` of a study: claims first, then figures, every number, samples and methods.
 
 use crate::answers::{Answers, AnswersError, places};
-use crate::check::{CheckError, Place};
+use crate::check::{self, CheckError, Place};
 use crate::claims::{self, ClaimError, Finding, Verdict};
 use crate::curse::corrected;
 use crate::figures::{self, FigureError, scaled};
@@ -158,9 +158,7 @@ pub fn put(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
 
 /// The measures that a study's claims and figures name, and every score and pass of its answers.
 pub fn measures(file: &StudyFile, answers: &Answers) -> Vec<Measure> {
-    let named = file.claims.iter().map(|claim| &claim.measure);
-    let named = named.chain(file.figures.iter().flat_map(|figure| &figure.measures));
-    let mut found: BTreeSet<Measure> = named.map(|name| Measure::named(name)).collect();
+    let mut found: BTreeSet<Measure> = check::measures(file).collect();
     for row in places(file).into_iter().flat_map(|place| answers.at(place)) {
         found.extend(row.scores.keys().map(|name| Measure::Score(name.clone())));
         found.extend(row.passes.keys().map(|name| Measure::Pass(name.clone())));

@@ -30,6 +30,10 @@ pub struct Row {
     pub optimised: Vec<String>,
     /// The finished candidates that the answer was chosen from, by verifier.
     pub pool: BTreeMap<String, Pool>,
+    /// By verifier, Spearman's correlation of its scores of the finished candidates as the search
+    /// saw them with those in the number format of the answer; empty where no measure asks for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, f64>,
     /// Features of the answer, for measures of a whole set of pictures; empty where no describer
     /// knows this model's pictures.
     pub features: Vec<f32>,

@@ -111,6 +111,7 @@ fn row(arm: &str, point: usize, (task, clip): (usize, f64)) -> Row {
         passes: BTreeMap::from([("grader".into(), clip > 0.5)]),
         optimised: vec!["clip".into()],
         pool: BTreeMap::from([("clip".into(), pool(1.0)), ("grader".into(), pool(0.6))]),
+        ranks: Default::default(),
         features: Vec::new(),
     }
 }

@@ -27,6 +27,8 @@ const OTHERS: &str = "[[arm]]\nname = \"rank\"\npoints = [{ budget = \"4evals\",
      leg-steps = 1 } }\npoints = [{ budget = \"120nfe\" }]\n\
      [[arm]]\nname = \"final\"\nspec = { search-steps = 2, steps = 4 }\n\
      points = [{ budget = \"4evals\" }]\n\
+     [[arm]]\nname = \"ladder\"\nspec = { search-dtype = \"bf16-pair\", count = 3 }\n\
+     points = [{ budget = \"4evals\" }]\n\
      [[arm]]\nname = \"until\"\npoints = [{ budget = \"40evals\", until = \"classifier=4\" }]\n";
 
 /// A directory of its own for a test.
@@ -133,13 +135,39 @@ fn points_arms_and_studies_share_what_is_known() {
     assert_eq!(scratch.done(&study("climb.toml", climb)).made, 4 * 2);
 }
 
+/// Candidates of a ladder are made in f32 as well where a figure asks how both formats order them,
+/// and share those of other arms.
+#[test]
+fn a_ladder_tells_how_formats_order_its_candidates() {
+    let scratch = Scratch::new("ladder");
+    let arm = "[[arm]]\nname = \"ladder\"\nspec = { search-dtype = \"bf16-pair\", count = 2 }\n\
+               points = [{ budget = \"6evals\" }]\n";
+    let figure = "[[figure]]\nname = \"r\"\ntitle = \"r\"\nkind = \"curves\"\n\
+                  measures = [\"rank:classifier\"]\n";
+    let plain = scratch.file("plain.toml", &[HEAD, TASKS, BASE, RANDOM, arm]);
+    scratch.done(&plain);
+    assert!(scratch.rows("plain").iter().all(|row| row.ranks.is_empty()));
+    let fresh = Scratch::new("ladder-ranks");
+    let asked = fresh.file("asked.toml", &[HEAD, TASKS, BASE, RANDOM, arm, figure]);
+    // Four in f32, six in bf16, and these six in f32, four of which are there.
+    assert_eq!(fresh.done(&asked).made, 4 * (4 + 6 + 2));
+    for row in fresh.rows("asked") {
+        match (row.arm.as_str(), row.ranks.get("classifier")) {
+            ("ladder", Some(&rank)) => assert!(rank > 0.7 && row.ranks.len() == 3, "{rank}"),
+            (_, Some(&rank)) => assert!((rank - 1.0).abs() < 1e-12, "{rank}"),
+            // One candidate has no order.
+            (arm, None) => assert_eq!((arm, row.point), ("random", 0)),
+        }
+    }
+}
+
 /// The answer of a cell is the answer of `noisesearch generate` with the same settings.
 #[test]
 fn a_cell_is_a_run() {
     let scratch = Scratch::new("run");
     scratch.done(&scratch.file("all.toml", &[HEAD, TASKS, BASE, RANDOM, OTHERS]));
     let (rows, registry) = (scratch.rows("all"), Registry::builtin());
-    assert_eq!(rows.len(), 2 * 2 * 9);
+    assert_eq!(rows.len(), 2 * 2 * 10);
     let base = BASE.strip_prefix("[base]\n").unwrap();
     let table: toml::Table = toml::from_str(&[RANDOM, OTHERS].concat()).unwrap();
     for row in rows.iter().filter(|row| row.seed == 1) {

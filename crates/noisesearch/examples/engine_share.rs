@@ -79,8 +79,8 @@ fn registry(clock: &Clock) -> Registry {
     let mut registry = Registry::builtin();
     for entry in &mut registry.models {
         let (clock, open) = (clock.clone(), entry.open.clone());
-        entry.open = Arc::new(move || {
-            let model = open()?;
+        entry.open = Arc::new(move |place| {
+            let model = open(place)?;
             Ok(Model {
                 denoiser: Box::new(Timed(clock.clone(), model.denoiser)),
                 decoder: Box::new(Timed(clock.clone(), model.decoder)),

@@ -112,7 +112,7 @@ fn registry() -> Registry {
             task: TaskKind::Prompt,
             gflop: None,
             defaults,
-            open: Arc::new(move || Ok(model())),
+            open: Arc::new(move |_| Ok(model())),
         }],
         verifiers: vec![VerifierEntry {
             name: "first".into(),

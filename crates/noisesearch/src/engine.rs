@@ -11,6 +11,7 @@ pub use solve::Solved;
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::files::Files;
 use crate::gradient;
 use crate::identity;
 use crate::meter::Meter;
@@ -29,8 +30,8 @@ use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::{Verifier, VerifierId};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A model, verifiers and a task: makes and scores recipes.
 pub struct Engine {
@@ -40,7 +41,10 @@ pub struct Engine {
     path: NoisePath,
     schedule: Schedule,
     weights: String,
-    verifiers: Vec<Box<dyn Verifier>>,
+    /// What it computes with, besides weights.
+    backend: String,
+    /// Shared with the engine of the same run in another number format.
+    verifiers: Arc<Vec<Box<dyn Verifier>>>,
     task: Task,
     cond: Conditioning,
     solver: Solver,
@@ -61,8 +65,8 @@ pub struct Made {
 }
 
 impl Engine {
-    /// Opens the model and the verifiers of a spec and encodes its task. Refuses a search that
-    /// follows a gradient where there is none.
+    /// Opens the model and the verifiers of a spec, for its candidates, and encodes its task.
+    /// Refuses a search that follows a gradient where there is none.
     pub fn open(registry: &Registry, spec: &Checked) -> Result<Self, Error> {
         Self::open_with(registry, spec, &spec.scored())
     }
@@ -74,10 +78,12 @@ impl Engine {
         verifiers: &[String],
     ) -> Result<Self, Error> {
         let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
+        let files = spec.files.searching();
+        let place = files.place()?;
         let judges = || judges(registry, &entry, verifiers, spec);
         let (model, verifiers) = std::thread::scope(|scope| {
             let verifiers = scope.spawn(judges);
-            let model = (entry.open)();
+            let model = (entry.open)(&place);
             let verifiers = verifiers.join();
             (
                 model,
@@ -90,14 +96,24 @@ impl Engine {
         if let Some(name) = spec.search.followed() {
             gradient::check(registry, &entry, &model, &verifiers, name)?;
         }
-        Ok(Self::of(model, verifiers, cond, spec))
+        let verifiers = Arc::new(verifiers);
+        Ok(Self::of(model, verifiers, cond, (spec, &files)))
+    }
+
+    /// The same model and verifiers in the number format of what is handed out.
+    pub fn beside(&self, registry: &Registry, spec: &Checked) -> Result<Self, Error> {
+        let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
+        let model = (entry.open)(&spec.files.place()?)?;
+        let cond = model.conditioner.encode(&spec.task, spec.guidance)?;
+        let verifiers = self.verifiers.clone();
+        Ok(Self::of(model, verifiers, cond, (spec, &spec.files)))
     }
 
     fn of(
         model: Model,
-        verifiers: Vec<Box<dyn Verifier>>,
+        verifiers: Arc<Vec<Box<dyn Verifier>>>,
         cond: Conditioning,
-        spec: &Checked,
+        (spec, files): (&Checked, &Files),
     ) -> Self {
         let mut early: Vec<Level> = Vec::new();
         for level in verifiers
@@ -115,6 +131,7 @@ impl Engine {
             path: model.path,
             schedule: model.schedule,
             weights: model.weights,
+            backend: files.backend(),
             verifiers,
             task: spec.task.clone(),
             cond,
@@ -152,6 +169,11 @@ impl Engine {
     /// BLAKE3 of the model's weights in hexadecimal.
     pub fn weights(&self) -> &str {
         &self.weights
+    }
+
+    /// What it computes with, besides weights: device, number format, version.
+    pub fn backend(&self) -> &str {
+        &self.backend
     }
 
     /// Everything that decides what a recipe gives when it is made for `spec`, to which the engine
@@ -199,7 +221,7 @@ impl Engine {
     /// Tells the verifiers which picture was chosen.
     pub fn accept(&self, picture: &Picture) -> Result<(), Error> {
         let image = picture.to_image()?;
-        for verifier in &self.verifiers {
+        for verifier in self.verifiers.iter() {
             let told = verifier.accept(&self.task, &image);
             told.map_err(|source| judge::failed(&**verifier, source))?;
         }

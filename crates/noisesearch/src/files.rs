@@ -30,6 +30,8 @@ pub struct Files {
     /// is that of matrices and their products, a run names the order of summands, too: `bf16-tile`
     /// or `bf16-pair`, so that every processor makes the same images; `int8` there has no orders.
     pub dtype: Option<String>,
+    /// The number format of candidates, where it is another one; then the best are made again.
+    pub search_dtype: Option<String>,
     /// Files or folders by the names of models, verifiers and components.
     pub weights: BTreeMap<String, PathBuf>,
     /// Passes of the network that run together, for the estimate of memory.
@@ -46,14 +48,34 @@ impl Files {
         }
         self.device_kind()?;
         self.dtype()?;
+        self.searching().dtype()?;
         Ok(())
     }
 
-    /// Names the order of summands that bf16 has on this processor.
+    /// Names the order of summands that bf16 has on this processor. A format of candidates that is
+    /// that of the answer is none.
     pub fn settle(&mut self) {
-        if self.on_cpu() && self.dtype.as_deref() == Some("bf16") {
-            self.dtype = Some(SumOrder::fastest().name().to_owned());
+        let on_cpu = self.on_cpu();
+        for dtype in [&mut self.dtype, &mut self.search_dtype] {
+            if on_cpu && dtype.as_deref() == Some("bf16") {
+                *dtype = Some(SumOrder::fastest().name().to_owned());
+            }
         }
+        if self.search_dtype.as_deref() == Some(self.dtype_name()) {
+            self.search_dtype = None;
+        }
+    }
+
+    /// Whether candidates are made in another number format than the answer.
+    pub fn is_ladder(&self) -> bool {
+        self.search_dtype.is_some()
+    }
+
+    /// Files and place of the candidates.
+    pub fn searching(&self) -> Self {
+        let mut files = self.clone();
+        files.dtype = files.search_dtype.take().or(files.dtype);
+        files
     }
 
     /// The first key that only a model on the disk has.
@@ -63,6 +85,7 @@ impl Files {
             ("height", self.height.is_some()),
             ("device", self.device.as_deref().is_some_and(|d| d != "cpu")),
             ("dtype", self.dtype.as_deref() == Some("f16")),
+            ("search_dtype", self.search_dtype.as_deref() == Some("f16")),
         ];
         let found = keys.iter().find(|(_, given)| *given).map(|(key, _)| *key);
         found.or_else(|| self.parts().next().map(|(part, _)| part))
@@ -181,7 +204,7 @@ impl Files {
     }
 
     /// The number format: that of the kernels on the CPU, half as large elsewhere.
-    fn dtype_name(&self) -> &str {
+    pub fn dtype_name(&self) -> &str {
         let usual = if self.on_cpu() { "f32" } else { "bf16" };
         self.dtype.as_deref().unwrap_or(usual)
     }
@@ -245,10 +268,33 @@ mod tests {
             error,
             "unknown number format `f64`; known: f32, bf16, f16, int8"
         );
+        let mut rough = files(None, None);
+        rough.search_dtype = Some("f64".into());
+        assert_eq!(rough.check().unwrap_err().to_string(), error);
         assert_eq!(files(None, Some("int8")).backend(), "cpu-int8-v2");
         let error = files(Some("cuda:0"), Some("int8")).check().unwrap_err();
         let error = error.to_string();
         assert_eq!(error, "unknown number format `int8`; known: f32, bf16, f16");
+    }
+
+    #[test]
+    fn a_ladder_has_two_formats() {
+        let settled = |dtype: Option<&str>, search: &str| {
+            let mut files = files(None, dtype);
+            files.search_dtype = Some(search.into());
+            files.settle();
+            (files.is_ladder(), files.searching().backend())
+        };
+        assert_eq!(settled(None, "f32"), (false, "cpu-f32-v2".into()));
+        assert_eq!(
+            settled(None, "bf16-pair"),
+            (true, "cpu-bf16-pair-v2".into())
+        );
+        assert_eq!(
+            settled(Some("bf16-tile"), "f32"),
+            (true, "cpu-f32-v2".into())
+        );
+        assert!(!settled(Some("bf16"), "bf16").0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::registry::{Model, ModelEntry, Registry};
 use crate::spec::SpecError;
 use noisesearch_core::recipe::VerifierName;
 use noisesearch_core::search::SearchSpec;
+use noisesearch_models::layers::Place;
 use noisesearch_verifiers::verifier::Verifier;
 
 /// The search with the verifier whose gradient it follows, if it follows one: by default the
@@ -51,7 +52,9 @@ pub(crate) fn check(
     };
     if !differentiable(model) {
         // Opening them all takes a moment, and only a refusal asks for it.
-        let opens = |entry: &&ModelEntry| (entry.open)().is_ok_and(|model| differentiable(&model));
+        let opens = |entry: &&ModelEntry| {
+            (entry.open)(&Place::cpu()).is_ok_and(|model| differentiable(&model))
+        };
         let able = registry.models.iter().filter(opens);
         let able = able.map(|entry| entry.name.as_str()).collect();
         return Err(refuse("model", entry.name.clone(), able));

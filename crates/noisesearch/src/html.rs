@@ -75,9 +75,19 @@ impl Page<'_> {
             .map(|entry| entry.told.len())
             .sum();
         let stop = serde_json::to_value(self.summary.stop).unwrap_or_default();
+        let ladder = spec.files.search_dtype.as_ref().map(|candidates| {
+            let answer = spec.files.dtype_name();
+            format!(
+                "<p>Candidates were made in {}; the best, and the sample without search, in {}, \
+                 and the best of those is shown.</p>",
+                escape(candidates),
+                escape(answer)
+            )
+        });
+        let ladder = ladder.unwrap_or_default();
         format!(
             "<p>{} search of {} on <b>{}</b> with {} candidates, {} billed NFE, {:.1} s; \
-             objective <code>{}</code>, budget {}, ended by: {}.</p>",
+             objective <code>{}</code>, budget {}, ended by: {}.</p>{ladder}",
             escape(spec.search.name()),
             escape(&spec.solver.to_string()),
             escape(&spec.model),
@@ -109,6 +119,9 @@ impl Page<'_> {
             if let Some(score) = shown.scores.get(&name) {
                 // Writing to a string cannot fail.
                 let _ = write!(lines, "<br>{} {score:.4}{watched}", escape(&name));
+                if let Some(searched) = shown.searched.get(&name) {
+                    let _ = write!(lines, " <small>(in the search {searched:.4})</small>");
+                }
             }
         }
         format!(

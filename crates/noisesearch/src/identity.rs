@@ -10,10 +10,19 @@ use serde_json::{Map, Value, json};
 /// Changes whenever this crate would make another result from the same spec and weights.
 const ENGINE_VERSION: u32 = 1;
 
-/// Everything that decides a run's results.
+/// Everything that decides a run's results; `engine` is one of the run's.
 pub(crate) fn of_run(spec: &Checked, engine: &Engine) -> Result<Fingerprint, JournalError> {
     let text = serde_json::to_value(spec.to_spec()).map_err(JournalError::Unwritable)?;
-    print(common(spec, engine).chain([("spec", text)])).map_err(JournalError::Unwritable)
+    let searching = spec.files.searching().backend();
+    let searching = spec
+        .files
+        .is_ladder()
+        .then(|| ("search-backend", json!(searching)));
+    let backend = ("backend", json!(spec.files.backend()));
+    let fields = common(engine)
+        .chain([("spec", text), backend])
+        .chain(searching);
+    print(fields).map_err(JournalError::Unwritable)
 }
 
 /// Everything that decides what a recipe gives: neither search, objective, budget nor seed.
@@ -21,7 +30,8 @@ pub(crate) fn of_outcome(
     spec: &Checked,
     engine: &Engine,
 ) -> Result<Fingerprint, serde_json::Error> {
-    print(common(spec, engine).chain([
+    print(common(engine).chain([
+        ("backend", json!(engine.backend())),
         ("model", json!(spec.model)),
         ("task", json!(spec.task)),
         ("guidance", json!(spec.guidance)),
@@ -31,7 +41,7 @@ pub(crate) fn of_outcome(
 }
 
 /// What decides both.
-fn common(spec: &Checked, engine: &Engine) -> impl Iterator<Item = (&'static str, Value)> {
+fn common(engine: &Engine) -> impl Iterator<Item = (&'static str, Value)> {
     let verifiers: Map<_, _> = engine
         .verifiers()
         .into_iter()
@@ -45,7 +55,6 @@ fn common(spec: &Checked, engine: &Engine) -> impl Iterator<Item = (&'static str
         ("verifiers", verifiers.into()),
         ("noise", json!(NOISE_VERSION)),
         ("recipe", json!(RECIPE_VERSION)),
-        ("backend", json!(spec.files.backend())),
         ("engine", json!(ENGINE_VERSION)),
     ]
     .into_iter()

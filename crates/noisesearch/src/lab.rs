@@ -1,11 +1,8 @@
 //! The embedded lab's entries in the registry, with their defaults.
 
-use crate::registry::{
-    Defaults, Judges, Model, ModelEntry, Open, OpenError, TaskKind, VerifierEntry,
-};
+use crate::registry::{Defaults, Judges, Model, ModelEntry, OpenError, TaskKind, VerifierEntry};
 use noisesearch_core::budget::Budget;
 use noisesearch_models::lab::{self, GlyphsSize, LabError, LabModel};
-use noisesearch_models::layers::Place;
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
@@ -107,22 +104,6 @@ fn model(name: &str, opened: Result<LabModel, LabError>) -> Result<Model, OpenEr
     })
 }
 
-/// A model of the lab whose products are made as `place` says; other models stay as they are.
-pub fn at(entry: &ModelEntry, place: Place) -> ModelEntry {
-    let mut entry = entry.clone();
-    match entry.name.as_str() {
-        SCENES => entry.open = Arc::new(move || model(SCENES, lab::scenes(&place))),
-        "glyphs-base" => entry.open = glyphs(GlyphsSize::Base, place),
-        "glyphs-small" => entry.open = glyphs(GlyphsSize::Small, place),
-        _ => {}
-    }
-    entry
-}
-
-fn glyphs(size: GlyphsSize, place: Place) -> Open<Model> {
-    Arc::new(move || model(GLYPHS, lab::glyphs(size, &place)))
-}
-
 fn scenes_model() -> ModelEntry {
     ModelEntry {
         name: SCENES.into(),
@@ -142,7 +123,7 @@ fn scenes_model() -> ModelEntry {
             verifiers: vec!["clip"],
             watch: vec!["grader"],
         },
-        open: Arc::new(|| model(SCENES, lab::scenes(&Place::cpu()))),
+        open: Arc::new(|place| model(SCENES, lab::scenes(place))),
     }
 }
 
@@ -169,7 +150,7 @@ fn glyphs_model(name: &'static str, size: GlyphsSize) -> ModelEntry {
             verifiers: vec!["classifier"],
             watch: vec!["oracle"],
         },
-        open: glyphs(size, Place::cpu()),
+        open: Arc::new(move |place| model(name, lab::glyphs(size, place))),
     }
 }
 

@@ -12,8 +12,10 @@ pub mod disk;
 #[cfg(feature = "hub")]
 pub mod download;
 pub mod engine;
+pub mod engines;
 mod error;
 pub mod files;
+mod finals;
 mod font;
 mod gallery;
 pub mod goal;

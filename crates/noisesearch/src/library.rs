@@ -8,6 +8,7 @@ use crate::{judges, memory};
 use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::is_repository;
 use noisesearch_models::checkpoint::{Checkpoint, CheckpointError};
+use noisesearch_models::layers::Place;
 use noisesearch_models::models::family::Family;
 use noisesearch_models::pipeline::Options;
 use noisesearch_models::weights::Contents;
@@ -74,7 +75,7 @@ pub fn model(
         task,
         gflop,
         defaults: defaults(&like.recipe, batch, verifiers),
-        open: Arc::new(move || open.run()),
+        open: Arc::new(move |place| open.run(place)),
     })
 }
 
@@ -102,29 +103,36 @@ struct Opening {
 }
 
 impl Opening {
-    fn options(&self) -> Result<Options, SpecError> {
-        Ok(Options {
-            place: self.files.place()?,
+    fn options(&self, place: Place) -> Options {
+        Options {
+            place,
             width: self.files.width.unwrap_or(self.side),
             height: self.files.height.unwrap_or(self.side),
-        })
+        }
     }
 
     /// Rows that run together when nothing is said: one for every thread of the processor, as far
     /// as memory allows. What is wrong with the model is told when it is opened.
     fn batch(&self) -> usize {
-        let options = self.files.on_cpu().then(|| self.options());
-        let need = |options: &Options| memory::need(&self.checkpoint, self.family, options, 1);
-        let Some(Ok(one)) = options.and_then(Result::ok).as_ref().map(need) else {
+        let need = |files: &Files| {
+            let place = files.place().ok().filter(|_| files.on_cpu())?;
+            let options = self.options(place);
+            memory::need(&self.checkpoint, self.family, &options, 1).ok()
+        };
+        let Some(mut one) = need(&self.files) else {
             return 1;
         };
+        if self.files.is_ladder() {
+            let beside = need(&self.files.searching());
+            one.weights += beside.map_or(0, |need| need.weights);
+        }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         memory::batch(one, memory::available(), threads)
     }
 
-    fn run(&self) -> Result<Model, OpenError> {
+    fn run(&self, place: &Place) -> Result<Model, OpenError> {
         let refuse = |reason: &dyn ToString| OpenError::new(&self.name, reason.to_string());
-        let options = self.options().map_err(|e| refuse(&e))?;
+        let options = self.options(place.clone());
         if options.place.device.is_cpu() {
             let need = memory::need(
                 &self.checkpoint,

@@ -19,7 +19,8 @@ const KEY: &str = "noisesearch";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// The candidate; none for the baseline and a winner that was made again.
+    /// The candidate; none for what is handed out in the format and steps of the answer: the
+    /// baseline and what was made again.
     pub job: Option<JobId>,
     /// How to make it, in the human form.
     #[serde(with = "crate::summary::as_text")]

@@ -9,7 +9,7 @@ use crate::known::Known;
 use crate::spec::SpecError;
 use noisesearch_core::budget::Budget;
 use noisesearch_models::checkpoint::hub::Hub;
-use noisesearch_models::layers::Products;
+use noisesearch_models::layers::Place;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::metrics::Features;
@@ -76,6 +76,9 @@ impl OpenError {
 /// Opens something by doing the expensive part, such as reading weights.
 pub type Open<T> = Arc<dyn Fn() -> Result<T, OpenError> + Send + Sync>;
 
+/// Opens a model on the device and in the number format that it is told; one way for all of them.
+pub type OpenModel = Arc<dyn Fn(&Place) -> Result<Model, OpenError> + Send + Sync>;
+
 /// A model that can be opened.
 #[derive(Clone)]
 pub struct ModelEntry {
@@ -95,7 +98,7 @@ pub struct ModelEntry {
     /// What it does when nothing is said.
     pub defaults: Defaults,
     /// Opens it.
-    pub open: Open<Model>,
+    pub open: OpenModel,
 }
 
 /// Whose images a verifier judges.
@@ -222,13 +225,7 @@ impl Registry {
                 key: key.replace('_', "-"),
                 model: entry.name.clone(),
             }),
-            None => {
-                let place = files.place()?;
-                Ok(match place.products {
-                    Products::F32 => entry.clone(),
-                    _ => crate::lab::at(entry, place),
-                })
-            }
+            None => Ok(entry.clone()),
         }
     }
 

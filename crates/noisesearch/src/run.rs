@@ -1,7 +1,9 @@
 //! Runs: begin one, go on with one.
 
-use crate::engine::{Engine, Made};
+use crate::engine::Made;
+use crate::engines::Engines;
 use crate::error::Error;
+use crate::finals;
 use crate::gallery::Gallery;
 use crate::identity;
 use crate::observe::Control;
@@ -13,15 +15,15 @@ use crate::rundir::{BASELINE, BEST, RunDir, SUMMARY};
 use crate::session::Session;
 use crate::spec::Checked;
 use crate::summary::{Shown, Summary};
-use noisesearch_core::drive::{DriveError, Rules, Verdict};
+use noisesearch_core::drive::{DriveError, Rules};
 use noisesearch_core::job::{JobId, Outcome, Scores, View};
 use noisesearch_core::journal::{Fingerprint, Journal, JournalError, Opened};
-use noisesearch_core::ledger::Ledger;
 use noisesearch_core::level::Level;
 use noisesearch_core::noise::candidate_root;
 use noisesearch_core::objective::Objective;
 use noisesearch_core::recipe::{Move, Recipe};
 use noisesearch_core::search::{Search, StopReason};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,15 +36,15 @@ pub fn run(
     control: Control,
 ) -> Result<Summary, Error> {
     let began = Instant::now();
-    let engine = Engine::open(registry, spec)?;
+    let engines = Engines::open(registry, spec)?;
     let run = RunDir::create(out, spec)?;
     let fingerprint =
-        identity::of_run(spec, &engine).map_err(|source| journal_error(&run, source))?;
+        identity::of_run(spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
     let opened = Journal::create(&run.files, &fingerprint);
     let opened = opened.map_err(|source| journal_error(&run, source))?;
     Work {
         spec,
-        engine,
+        engines,
         run: &run,
         fingerprint,
         began,
@@ -59,9 +61,9 @@ pub fn run(
 pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summary, Error> {
     let began = Instant::now();
     let (run, spec) = RunDir::open(dir, registry)?;
-    let engine = Engine::open(registry, &spec)?;
+    let engines = Engines::open(registry, &spec)?;
     let fingerprint =
-        identity::of_run(&spec, &engine).map_err(|source| journal_error(&run, source))?;
+        identity::of_run(&spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
     let opened = match Journal::open(&run.files, &fingerprint) {
         // Stopped between its first file and its journal.
         Err(JournalError::Missing) if run.bytes(SUMMARY)?.is_none() => {
@@ -75,7 +77,7 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     }
     Work {
         spec: &spec,
-        engine,
+        engines,
         run: &run,
         fingerprint,
         began,
@@ -106,17 +108,10 @@ pub(crate) fn journal_error(run: &RunDir, source: JournalError) -> Error {
 /// One process's part of a run.
 struct Work<'a> {
     spec: &'a Checked,
-    engine: Engine,
+    engines: Engines,
     run: &'a RunDir,
     fingerprint: Fingerprint,
     began: Instant,
-}
-
-/// The answer and how it came about.
-struct Answer {
-    shown: Option<Shown>,
-    billed: Ledger,
-    spent: Ledger,
 }
 
 impl Work<'_> {
@@ -131,7 +126,7 @@ impl Work<'_> {
             budget: self.spec.budget,
             room: BATCHES * self.spec.batch,
             verifiers: self.spec.scored().len(),
-            passes_per_nfe: self.engine.passes_per_nfe(),
+            passes_per_nfe: self.engines.candidates().passes_per_nfe(),
         };
         let forget = !matches!(self.spec.objective, Objective::MeanRank(_));
         let recorder = || Recorder {
@@ -139,7 +134,7 @@ impl Work<'_> {
             fingerprint: &self.fingerprint,
         };
         let gallery = Gallery::new(self.run, recorder(), forget);
-        let mut session = Session::new(self.spec, &self.engine, self.run, gallery, &mut control);
+        let mut session = Session::new(self.spec, &self.engines, self.run, gallery, &mut control);
         session.began = self.began;
         let baseline = prepare(&mut session, &recorder(), &*search)?;
         let verdict = session
@@ -148,7 +143,7 @@ impl Work<'_> {
         session.start();
         let finalists = search.finalists(self.spec.count);
         let kept = keep(&mut session, &recorder(), &finalists)?;
-        let mut answer = answer(&mut session, &recorder(), &kept, &verdict)?;
+        let mut answer = finals::answer(&mut session, &recorder(), kept, &verdict)?;
         // Once a run, also when it was stopped and resumed.
         let ended = |stop| stop != StopReason::Cancelled;
         let before = report::summary(self.run).is_ok_and(|summary| ended(summary.stop));
@@ -156,16 +151,16 @@ impl Work<'_> {
             && !before
             && let Some((picture, _)) = self.run.image(BEST)?
         {
-            session.engine.accept(&picture)?;
+            session.engines.finals().accept(&picture)?;
         }
         answer.spent += std::mem::take(&mut session.unreported);
         let elapsed = session.began.elapsed().as_secs_f64();
         let summary = Summary {
             run: self.run.files.path().to_owned(),
             stop: verdict.stop,
-            best: answer.shown,
+            best: answer.best,
             baseline,
-            kept,
+            kept: answer.kept,
             billed: answer.billed.into(),
             spent: answer.spent.into(),
             seconds: verdict.spent.seconds.max(elapsed),
@@ -209,13 +204,15 @@ fn prepare(
                 result: Ok(Outcome::Scored(scores)),
                 picture: Some(picture),
             };
-            session.baseline = Some((recipe, made));
+            session.known(recipe, made);
             return Ok(Some(shown));
         }
     }
-    let (mut made, mut spent) = session.make(&[(&recipe, View::Final)])?;
-    if search.baseline().is_none() || recorder.spec.steps != recorder.spec.search_steps {
-        (spent.search_nfe, spent.final_nfe) = (0, spent.search_nfe);
+    let finals = session.engines.finals();
+    let (mut made, mut spent) = session.make(finals, &[(&recipe, View::Final)])?;
+    let alike = recorder.spec.terms()?.finals() == 0;
+    if search.baseline().is_none() || !alike {
+        spent = finals::as_final(spent);
     }
     session.unreported += spent;
     let Some(made) = made.pop() else {
@@ -233,7 +230,7 @@ fn prepare(
         }
         None => None,
     };
-    session.baseline = Some((recipe, made));
+    session.known(recipe, made);
     Ok(shown)
 }
 
@@ -242,7 +239,7 @@ fn keep(
     session: &mut Session,
     recorder: &Recorder,
     finalists: &[JobId],
-) -> Result<Vec<Shown>, Error> {
+) -> Result<Vec<(JobId, Shown)>, Error> {
     let mut changed = session.gallery.settle(finalists)?;
     let missing = session.gallery.missing(finalists);
     let recipes: Vec<(JobId, Recipe)> = missing
@@ -254,7 +251,7 @@ fn keep(
         .map(|(_, recipe)| (recipe, View::Final))
         .collect();
     if !wanted.is_empty() {
-        let (made, spent) = session.make(&wanted)?;
+        let (made, spent) = session.make(session.engines.candidates(), &wanted)?;
         session.unreported += spent;
         for ((job, _), made) in recipes.iter().zip(made) {
             if let Some(picture) = made.picture {
@@ -269,69 +266,13 @@ fn keep(
     let show = |&job: &JobId| {
         let candidate = session.gallery.get(job)?;
         let image = session.run.image_path(job);
-        Some(shown(recorder, &candidate.recipe, &candidate.scores, image))
+        let shown = shown(recorder, &candidate.recipe, &candidate.scores, image);
+        Some((job, shown))
     };
     Ok(finalists.iter().filter_map(show).collect())
 }
 
-/// The answer: the best candidate, made again with the final steps where those differ.
-fn answer(
-    session: &mut Session,
-    recorder: &Recorder,
-    kept: &[Shown],
-    verdict: &Verdict,
-) -> Result<Answer, Error> {
-    let (mut billed, mut spent) = (verdict.billed, verdict.spent);
-    let run = session.run;
-    let Some(best) = kept.first() else {
-        return Ok(Answer {
-            shown: None,
-            billed,
-            spent,
-        });
-    };
-    let best = Shown {
-        image: run.path(BEST),
-        ..best.clone()
-    };
-    let again = recorder.spec.terms()?.remake(&best.recipe);
-    let Some((recipe, nfe)) = again.filter(|_| verdict.stop != StopReason::Cancelled) else {
-        return Ok(Answer {
-            shown: Some(best),
-            billed,
-            spent,
-        });
-    };
-    let (mut made, cost) = session.make(&[(&recipe, View::Final)])?;
-    billed.final_nfe += nfe;
-    billed.passes += nfe * session.engine.passes_per_nfe();
-    billed.verifier_calls += recorder.spec.scored().len() as u64;
-    spent += Ledger {
-        search_nfe: 0,
-        final_nfe: cost.search_nfe,
-        ..cost
-    };
-    let made = made.pop();
-    let shown = match made.as_ref().map(|made| (&made.result, &made.picture)) {
-        Some((Ok(Outcome::Scored(scores)), Some(picture))) => {
-            save(run, BEST, recorder.png(picture, None, &recipe, scores))?;
-            session.control.observer.image(&run.path(BEST));
-            shown(recorder, &recipe, scores, run.path(BEST))
-        }
-        _ => {
-            let text = "the winner failed at the final steps; it is shown as the search saw it";
-            session.control.observer.note(text);
-            best
-        }
-    };
-    Ok(Answer {
-        shown: Some(shown),
-        billed,
-        spent,
-    })
-}
-
-fn shown(
+pub(crate) fn shown(
     recorder: &Recorder,
     recipe: &Recipe,
     scores: &Scores,
@@ -341,6 +282,7 @@ fn shown(
         id: recipe.id(),
         recipe: recipe.clone(),
         scores: recorder.named(scores),
+        searched: BTreeMap::new(),
         image,
     }
 }

@@ -5,6 +5,7 @@
 //!     run.toml        the resolved spec             journal.jsonl   the truth
 //!     best.png        kept up to date               baseline.png    without search
 //!     images/         the best candidates           lock            who works on it
+//!     finals/         the same, made again in the number format of the answer, where it differs
 //!     grid.png  report.html  summary.json           when it stops, the last one last
 //! ```
 
@@ -33,6 +34,8 @@ pub const REPORT: &str = "report.html";
 pub const SUMMARY: &str = "summary.json";
 /// The best candidates, by job number.
 const IMAGES: &str = "images";
+/// The same as they were made again, by job number.
+const FINALS: &str = "finals";
 
 /// Bytes of a prompt that go into the name of a run.
 const NAME_MAX: usize = 32;
@@ -43,6 +46,8 @@ pub struct RunDir {
     pub files: Directory,
     /// Its candidates' images.
     pub images: Directory,
+    /// Images of those that were made again in another number format; there is none before.
+    finals: Directory,
 }
 
 impl RunDir {
@@ -98,6 +103,7 @@ impl RunDir {
         Self {
             files: Directory::new(path),
             images: Directory::new(&path.join(IMAGES)),
+            finals: Directory::new(&path.join(FINALS)),
         }
     }
 
@@ -109,6 +115,14 @@ impl RunDir {
     /// The path of a candidate's image.
     pub fn image_path(&self, job: JobId) -> PathBuf {
         self.images.path().join(image_name(job))
+    }
+
+    /// Puts the image of a candidate that was made again in place and returns its path.
+    pub fn put_final(&self, job: JobId, png: &[u8]) -> Result<PathBuf, Error> {
+        let name = image_name(job);
+        let put = Directory::ensure(self.finals.path()).and_then(|there| there.put(&name, png));
+        put.map_err(|source| self.disk(source))?;
+        Ok(self.finals.path().join(name))
     }
 
     /// A disk error with the run it belongs to.
@@ -142,8 +156,9 @@ impl RunDir {
     /// The bytes of an image of the run, given by its path; `None` when it cannot be read.
     pub fn relative(&self, image: &Path) -> Option<Vec<u8>> {
         let name = image.file_name()?.to_str()?;
-        let inside = image.parent() == Some(self.images.path());
-        let directory = if inside { &self.images } else { &self.files };
+        let holds = |directory: &&Directory| image.parent() == Some(directory.path());
+        let inside = [&self.images, &self.finals].into_iter().find(holds);
+        let directory = inside.unwrap_or(&self.files);
         directory.read(name, IMAGE_BYTES_MAX).ok()?
     }
 

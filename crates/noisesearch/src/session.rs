@@ -1,6 +1,7 @@
 //! One process at work on a run: the world around the loop of [`noisesearch_core::drive`].
 
 use crate::engine::{Engine, Made};
+use crate::engines::Engines;
 use crate::error::Error;
 use crate::gallery::Gallery;
 use crate::observe::{Control, Progress};
@@ -24,8 +25,8 @@ const TRIM_EVERY: usize = 256;
 pub struct Session<'a, 'c> {
     /// What is run.
     pub spec: &'a Checked,
-    /// Makes and scores recipes.
-    pub engine: &'a Engine,
+    /// Make and score recipes.
+    pub engines: &'a Engines,
     /// Where it runs.
     pub run: &'a RunDir,
     /// Its best candidates.
@@ -33,7 +34,7 @@ pub struct Session<'a, 'c> {
     /// Who watches.
     pub control: &'a mut Control<'c>,
     /// The baseline, which also is the first candidate of most searches.
-    pub baseline: Option<(Recipe, Made)>,
+    baseline: Option<(Recipe, Made)>,
     /// Spent, but in no [`Finished`] yet.
     pub unreported: Ledger,
     /// Spent by batches that were told.
@@ -50,14 +51,14 @@ impl<'a, 'c> Session<'a, 'c> {
     /// A session that has done nothing yet.
     pub fn new(
         spec: &'a Checked,
-        engine: &'a Engine,
+        engines: &'a Engines,
         run: &'a RunDir,
         gallery: Gallery<'a>,
         control: &'a mut Control<'c>,
     ) -> Self {
         Self {
             spec,
-            engine,
+            engines,
             run,
             gallery,
             control,
@@ -72,12 +73,23 @@ impl<'a, 'c> Session<'a, 'c> {
         }
     }
 
-    /// Makes recipes; returns also what was spent on them.
-    pub fn make(&mut self, wanted: &[(&Recipe, View)]) -> Result<(Vec<Made>, Ledger), Error> {
-        let before = self.engine.spent();
-        let made = self.engine.make(wanted);
+    /// Takes in the baseline, which then is no candidate's work again, unless candidates are made
+    /// in another number format.
+    pub fn known(&mut self, baseline: Recipe, made: Made) {
+        let same = !self.spec.files.is_ladder();
+        self.baseline = same.then_some((baseline, made));
+    }
+
+    /// Makes recipes with one of the engines; returns also what was spent on them.
+    pub fn make(
+        &mut self,
+        engine: &Engine,
+        wanted: &[(&Recipe, View)],
+    ) -> Result<(Vec<Made>, Ledger), Error> {
+        let before = engine.spent();
+        let made = engine.make(wanted);
         self.pass_notes();
-        Ok((made?, difference(self.engine.spent(), before)))
+        Ok((made?, difference(engine.spent(), before)))
     }
 
     /// Runs the search until it ends or is cancelled.
@@ -87,7 +99,7 @@ impl<'a, 'c> Session<'a, 'c> {
         opened: Opened,
         rules: Rules,
     ) -> Result<Verdict, DriveError<Error>> {
-        let (engine, cancel) = (self.engine, self.control.cancel);
+        let (engine, cancel) = (self.engines.candidates(), self.control.cancel);
         let (before, reported) = (engine.spent(), self.reported);
         let verdict = Relay::with(engine, cancel, |relay| {
             let session = &mut *self;
@@ -100,7 +112,7 @@ impl<'a, 'c> Session<'a, 'c> {
     }
 
     fn pass_notes(&mut self) {
-        for note in self.engine.notes() {
+        for note in self.engines.finals().notes() {
             self.control.observer.note(&note);
         }
     }

@@ -71,6 +71,9 @@ pub struct Spec {
     pub device: Option<String>,
     /// Number format of weights and activations: `f32`, `bf16`, `f16`, or `int8` on the CPU.
     pub dtype: Option<String>,
+    /// Number format of candidates; the default is `dtype`. Where it is another one, the best
+    /// `count` are made again in `dtype`, and the best of these is the answer.
+    pub search_dtype: Option<String>,
     /// Files and folders by the names of models, verifiers, and components such as `vae`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights: BTreeMap<String, PathBuf>,
@@ -136,6 +139,7 @@ impl Spec {
         Self {
             search: SearchTable::default(),
             search_steps: None,
+            search_dtype: None,
             ..self
         }
     }
@@ -177,6 +181,7 @@ impl Spec {
             height: self.height.or(base.height),
             device: self.device.or(base.device),
             dtype: self.dtype.or(base.dtype),
+            search_dtype: self.search_dtype.or(base.search_dtype),
             weights: base.weights.into_iter().chain(self.weights).collect(),
             search: self.search.over(base.search),
         }
@@ -205,6 +210,7 @@ impl Spec {
             height: self.height,
             device: self.device,
             dtype: self.dtype,
+            search_dtype: self.search_dtype,
             weights: self.weights,
             rows: 0,
         };
@@ -277,6 +283,7 @@ impl Resolved {
             budget: self.budget,
             search_steps: self.search_steps,
             final_steps: self.steps,
+            ladder: self.files.is_ladder(),
             nfe: self.nfe_rule(),
             objective: self.objective.clone(),
             goal: goal.transpose()?,
@@ -340,6 +347,7 @@ impl Checked {
             height: self.files.height,
             device: self.files.device.clone(),
             dtype: self.files.dtype.clone(),
+            search_dtype: self.files.search_dtype.clone(),
             weights: self.files.weights.clone(),
             search: SearchTable::from(&self.search),
         }

@@ -19,7 +19,8 @@ pub struct Summary {
     pub best: Option<Shown>,
     /// What the model gives without search: the first noise at the final steps.
     pub baseline: Option<Shown>,
-    /// The best candidates, best first, as the search scored them; at most `count`.
+    /// The best candidates, best first, at most `count`: as the search scored them, or as they
+    /// were made again where it made them in another number format.
     pub kept: Vec<Shown>,
     /// What the algorithm asked for.
     pub billed: Column,
@@ -46,6 +47,9 @@ pub struct Shown {
     pub recipe: Recipe,
     /// Score by verifier; empty when it failed.
     pub scores: BTreeMap<String, f64>,
+    /// For one that was made again: its scores as the search saw it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub searched: BTreeMap<String, f64>,
     /// The PNG.
     pub image: PathBuf,
 }

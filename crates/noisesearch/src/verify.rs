@@ -1,6 +1,7 @@
 //! Making candidates again from their recipes and comparing: scores and pixels, exactly.
 
-use crate::engine::{Engine, Made};
+use crate::engine::Made;
+use crate::engines::Engines;
 use crate::error::Error;
 use crate::identity;
 use crate::picture::Picture;
@@ -10,6 +11,7 @@ use crate::report::summary;
 use crate::run::{baseline, journal_error};
 use crate::rundir::{BASELINE, BEST, RunDir};
 use crate::spec::{Checked, SpecError};
+use crate::summary::{Shown, Summary};
 use noisesearch_core::job::{Job, JobId, Outcome, View};
 use noisesearch_core::journal::{self, JournalError, Snapshot};
 use noisesearch_core::recipe::Recipe;
@@ -43,8 +45,9 @@ pub struct Mismatch {
 /// compares scores and pixels exactly. Reads without a lock and changes nothing.
 pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
-    let engine = Engine::open(registry, &spec)?;
-    let print = identity::of_run(&spec, &engine).map_err(|source| journal_error(&run, source))?;
+    let engines = Engines::open(registry, &spec)?;
+    let print = identity::of_run(&spec, engines.finals());
+    let print = print.map_err(|source| journal_error(&run, source))?;
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(&run, source))?;
     if let Some(difference) = snapshot.fingerprint.difference(&print) {
         let source = JournalError::Different(Box::new(difference));
@@ -69,9 +72,20 @@ pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification
     }
     if all {
         checks.extend(job_checks(&run, &spec, &snapshot)?);
+        checks.extend(final_checks(&run, &spec, ended.as_ref()));
     }
+    compare(&engines, &checks)
+}
+
+/// Makes everything again, each as the run made it.
+fn compare(engines: &Engines, checks: &[Check]) -> Result<Verification, Error> {
     let mut report = Verification::default();
-    for chunk in checks.chunks(CHUNK) {
+    let alike = checks.chunk_by(|one, next| one.handed_out() == next.handed_out());
+    for chunk in alike.flat_map(|checks| checks.chunks(CHUNK)) {
+        let engine = match chunk.first().is_some_and(Check::handed_out) {
+            true => engines.finals(),
+            false => engines.candidates(),
+        };
         let wanted: Vec<_> = chunk.iter().filter_map(Check::wanted).collect();
         let mut made = engine.make(&wanted)?.into_iter();
         for check in chunk {
@@ -95,9 +109,15 @@ struct Said {
     view: View,
     outcome: Outcome,
     picture: Option<Picture>,
+    /// Whether it is no candidate as the search saw it, but was made to be handed out.
+    handed_out: bool,
 }
 
 impl Check {
+    fn handed_out(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| said.handed_out)
+    }
+
     fn wanted(&self) -> Option<(&Recipe, View)> {
         self.said.as_ref().map(|said| (&said.recipe, said.view))
     }
@@ -134,24 +154,43 @@ fn file_check(
     name: &str,
     recipe: Option<Recipe>,
 ) -> Result<Check, Error> {
-    let names = spec.scored();
-    let said = |(picture, record): (Picture, Record)| {
-        let same = recipe
-            .as_ref()
-            .is_none_or(|recipe| *recipe == record.recipe);
-        let outcome = Outcome::Scored(record.scores(&names).filter(|_| same)?);
-        let picture = Some(picture);
-        Some(Said {
-            recipe: record.recipe,
-            view: View::Final,
-            outcome,
-            picture,
-        })
+    let same = |record: &Record| {
+        let known = recipe.as_ref();
+        known.is_none_or(|recipe| *recipe == record.recipe)
     };
+    let image = run.image(name)?.filter(|(_, record)| same(record));
     Ok(Check {
         what: name.to_owned(),
-        said: run.image(name)?.and_then(said),
+        said: image.and_then(|image| said(image, &spec.scored())),
     })
+}
+
+/// What an image says about itself; `None` when a score is missing.
+fn said((picture, record): (Picture, Record), names: &[String]) -> Option<Said> {
+    Some(Said {
+        outcome: Outcome::Scored(record.scores(names)?),
+        handed_out: record.job.is_none(),
+        recipe: record.recipe,
+        view: View::Final,
+        picture: Some(picture),
+    })
+}
+
+/// Those of the best that were made again in another number format; the first is the answer.
+fn final_checks(run: &RunDir, spec: &Checked, ended: Option<&Summary>) -> Vec<Check> {
+    let again = |shown: &&Shown| spec.files.is_ladder() && !shown.searched.is_empty();
+    let check = |(place, shown): (usize, &Shown)| {
+        let image = run.relative(&shown.image);
+        let image = image.and_then(|bytes| Record::read(&bytes));
+        let same = |record: &Record| record.recipe == shown.recipe && record.job.is_none();
+        let image = image.filter(|(_, record)| same(record));
+        Check {
+            what: format!("number {}", place + 1),
+            said: image.and_then(|image| said(image, &spec.scored())),
+        }
+    };
+    let kept = ended.into_iter().flat_map(|summary| &summary.kept);
+    kept.filter(again).enumerate().skip(1).map(check).collect()
 }
 
 /// Every candidate in the journal; the recipes are those that the search asks for again.
@@ -167,6 +206,7 @@ fn job_checks(run: &RunDir, spec: &Checked, snapshot: &Snapshot) -> Result<Vec<C
             view: job.view,
             outcome,
             picture: picture.map(|(picture, _)| picture),
+            handed_out: false,
         };
         checks.push(Check {
             what: format!("job {}", job.id.0),

@@ -90,6 +90,8 @@ const FLAGS: &[&[&str]] = &[
     &["--steps", "2.5"],
     &["--search-steps", "0"],
     &["--search-steps", "1001"],
+    &["--search-dtype", "f64"],
+    &["--search-dtype", "bf16", "--search", "first-order"],
     &["--guidance", "-1"],
     &["--guidance", "101"],
     &["--guidance", "nan"],

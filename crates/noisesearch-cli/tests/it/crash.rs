@@ -12,9 +12,9 @@ const KILLS_A_RUN: u32 = 5;
 /// What each search spends again for a kill, at most: the two rows of the batch in flight. Of a
 /// path or a climb that is the whole way from its noise, which was in the cache of the process
 /// that died.
-const REDONE_NFE: [u64; 4] = [4, 4, 14, 98];
+const REDONE_NFE: [u64; 5] = [4, 4, 14, 98, 4];
 
-const SEARCHES: [&[&str]; 4] = [
+const SEARCHES: [&[&str]; 5] = [
     &["--search", "random", "--budget", "12evals"],
     &[
         "--search",
@@ -35,6 +35,8 @@ const SEARCHES: [&[&str]; 4] = [
         "120nfe",
     ],
     &["--search", "first-order", "--budget", "12evals"],
+    // The best are made again in f32.
+    &["--search-dtype", "bf16-pair", "--budget", "12evals"],
 ];
 
 fn args(search: &[&'static str]) -> Vec<&'static str> {

@@ -17,6 +17,9 @@ pub(super) struct Cost {
 /// The bookkeeping of one search.
 pub(super) struct Desk {
     pub terms: Terms,
+    /// NFE set aside for the finals of so many candidates.
+    reserve: fn(&Terms, u64) -> u64,
+    /// Of the budget, the reserve included.
     left: Cost,
     asked: u64,
     told: u64,
@@ -25,11 +28,24 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Checks the terms and that the budget pays for `smallest` besides `reserved_nfe`, which is
-    /// set aside.
-    pub fn open(terms: &Terms, smallest: Cost, reserved_nfe: u64) -> Result<Self, SearchError> {
+    /// Checks the terms and that the budget pays for `smallest`, one candidate, and for making it
+    /// again where the best are made again.
+    pub fn open(terms: &Terms, smallest: Cost) -> Result<Self, SearchError> {
+        Self::with_reserve(terms, smallest, Terms::final_nfe)
+    }
+
+    /// The same for a search whose cost in all, finals included, is `whole`.
+    pub fn planned(terms: &Terms, whole: Cost) -> Result<Self, SearchError> {
+        Self::with_reserve(terms, whole, |_, _| 0)
+    }
+
+    fn with_reserve(
+        terms: &Terms,
+        smallest: Cost,
+        reserve: fn(&Terms, u64) -> u64,
+    ) -> Result<Self, SearchError> {
         terms.check()?;
-        let needed_nfe = smallest.nfe.saturating_add(reserved_nfe);
+        let needed_nfe = smallest.nfe.saturating_add(reserve(terms, 1));
         let too_small = |smallest| SearchError::BudgetTooSmall {
             given: terms.budget,
             smallest,
@@ -40,7 +56,7 @@ impl Desk {
                 return Err(too_small(Budget::Evals(smallest.evals)));
             }
             Budget::Nfe(n) => Cost {
-                nfe: n - reserved_nfe,
+                nfe: n,
                 evals: u64::MAX,
             },
             Budget::Evals(n) => Cost {
@@ -58,6 +74,7 @@ impl Desk {
         };
         Ok(Self {
             terms: terms.clone(),
+            reserve,
             left,
             asked: 0,
             told: 0,
@@ -71,9 +88,10 @@ impl Desk {
         self.asked
     }
 
-    /// Whether the budget pays for one more job of `nfe`.
+    /// Whether the budget pays for one more job of `nfe`, and then for the finals.
     pub fn affords(&self, nfe: u64) -> bool {
-        nfe <= self.left.nfe && self.left.evals > 0
+        let finals = (self.reserve)(&self.terms, self.asked + 1);
+        nfe.saturating_add(finals) <= self.left.nfe && self.left.evals > 0
     }
 
     /// The next job, paid for; `None` when the budget does not allow it or the search is over.

@@ -83,9 +83,12 @@ struct Seat {
 }
 
 impl FirstOrder {
-    /// Fails when a setting is out of range, no verifier is followed, or the budget is below one
-    /// candidate.
+    /// Fails when a setting is out of range, no verifier is followed, the budget is below one
+    /// candidate, or final samples are made in another number format.
     pub fn new(terms: &Terms, spec: &Spec) -> Result<Self, SearchError> {
+        if terms.ladder {
+            return Err(SearchError::Ladder);
+        }
         at_least_one("pivots", spec.pivots.into())?;
         let few = spec.pivots <= PIVOTS_MAX;
         require("pivots", spec.pivots, few, "at most 1024")?;
@@ -103,7 +106,7 @@ impl FirstOrder {
             evals: 1,
         };
         Ok(Self {
-            desk: Desk::open(terms, one, terms.final_nfe())?,
+            desk: Desk::open(terms, one)?,
             rate: spec.rate,
             follow,
             starts: 0,

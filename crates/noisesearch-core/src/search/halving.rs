@@ -14,7 +14,7 @@
 //! `rounds.rs`.
 
 use super::desk::Cost;
-use super::rounds::{self, Rounds, leg_nfe};
+use super::rounds::{self, Rounds, again_nfe, leg_nfe};
 use super::terms::{at_least_one, require};
 use super::{Search, SearchError, Terms};
 use crate::budget::Budget;
@@ -117,9 +117,13 @@ impl Plan {
         (0..round).fold(u64::from(starts), alive)
     }
 
-    /// What a whole search over `starts` noises is billed.
+    /// What a whole search over `starts` noises is billed, finals included.
     fn cost(&self, terms: &Terms, starts: u32) -> Cost {
-        let mut cost = Cost { nfe: 0, evals: 0 };
+        let finished = self.alive(starts, self.legs.len() - 1);
+        let mut cost = Cost {
+            nfe: again_nfe(terms, finished, self.solve_nfe(terms)),
+            evals: 0,
+        };
         for (round, leg) in self.legs.iter().enumerate() {
             let alive = self.alive(starts, round);
             let nfe = alive.saturating_mul(leg_nfe(terms, leg.steps, leg.to));
@@ -128,10 +132,17 @@ impl Plan {
         }
         cost
     }
+
+    /// NFE of all legs of one noise, without previews.
+    fn solve_nfe(&self, terms: &Terms) -> u64 {
+        let legs = self.legs.iter();
+        legs.map(|leg| terms.nfe.nfe(leg.steps, leg.to)).sum()
+    }
 }
 
-/// The legs between the rungs. A rung is moved to the nearest of `steps` even steps, so that a
-/// survivor is what a plain solve of an evenly spaced schedule would have made of its noise.
+/// The legs between the rungs, at least one. A rung is moved to the nearest of `steps` even steps,
+/// so that a survivor is what a plain solve of an evenly spaced schedule would have made of its
+/// noise.
 fn legs(spec: &Spec, steps: u16) -> Result<Vec<Leg>, SearchError> {
     const NAME: &str = "rungs";
     let shown = || format!("{:?}", spec.rungs);

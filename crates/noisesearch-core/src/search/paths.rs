@@ -14,7 +14,7 @@
 //! is no baseline, is said in `rounds.rs`.
 
 use super::desk::Cost;
-use super::rounds::{self, Rounds, leg_nfe};
+use super::rounds::{self, Rounds, again_nfe, leg_nfe};
 use super::terms::{at_least_one, require};
 use super::{Search, SearchError, Terms};
 use crate::budget::Budget;
@@ -134,7 +134,8 @@ impl Plan {
         }
     }
 
-    /// What a whole search with M = `noises` is billed.
+    /// What a whole search with M = `noises` is billed, finals included. These are set aside for
+    /// as many as are kept, also where fewer are finished.
     fn cost(&self, terms: &Terms, noises: u32) -> Cost {
         let legs = self
             .legs
@@ -146,14 +147,24 @@ impl Plan {
             .saturating_add(renoising.saturating_mul(noises.into()));
         let jobs = u64::from(self.paths) * u64::from(noises);
         let evals = jobs.saturating_mul(self.legs.len() as u64);
+        let finals = again_nfe(terms, u64::MAX, self.path_nfe(terms));
         Cost {
-            nfe: path.saturating_mul(self.paths.into()),
+            nfe: path
+                .saturating_mul(self.paths.into())
+                .saturating_add(finals),
             evals,
         }
     }
 
     fn first_nfe(&self, terms: &Terms) -> u64 {
         terms.nfe.nfe(self.first_steps, self.start)
+    }
+
+    /// NFE of one path from its noise to its end, without previews.
+    fn path_nfe(&self, terms: &Terms) -> u64 {
+        let legs = self.legs.iter();
+        let legs = legs.map(|leg| terms.nfe.nfe(self.leg_steps, leg.down));
+        legs.fold(self.first_nfe(terms), u64::saturating_add)
     }
 }
 

@@ -31,7 +31,7 @@ impl Random {
             evals: 1,
         };
         Ok(Self {
-            desk: Desk::open(terms, one, terms.final_nfe())?,
+            desk: Desk::open(terms, one)?,
         })
     }
 }

@@ -42,6 +42,15 @@ pub(super) fn leg_nfe(terms: &Terms, steps: u16, to: Level) -> u64 {
     terms.nfe.nfe(steps, to).saturating_add(preview)
 }
 
+/// NFE of making again the best of `finished` samples, `each` of so many NFE.
+pub(super) fn again_nfe(terms: &Terms, finished: u64, each: u64) -> u64 {
+    match terms.ladder {
+        true => each.saturating_mul(finished.min(terms.finals() as u64)),
+        // What is no whole solve has no finer steps.
+        false => 0,
+    }
+}
+
 /// A search in rounds.
 pub(super) struct Rounds<P> {
     desk: Desk,
@@ -59,8 +68,8 @@ pub(super) struct Rounds<P> {
 }
 
 impl<P: Plan> Rounds<P> {
-    /// A fresh search that costs `cost` in all and goes on from `starts`. `planned` says whether
-    /// its size was chosen to fit the budget, which then is why it ends.
+    /// A fresh search that costs `cost` in all, finals included, and goes on from `starts`.
+    /// `planned` says whether its size was chosen to fit the budget, which then is why it ends.
     pub fn new(
         terms: &Terms,
         plan: P,
@@ -73,7 +82,7 @@ impl<P: Plan> Rounds<P> {
             false => StopReason::Exhausted,
         };
         // First, so that nothing is made of what cannot be paid for.
-        let desk = Desk::open(terms, cost, 0)?;
+        let desk = Desk::planned(terms, cost)?;
         Ok(Self {
             desk,
             plan,

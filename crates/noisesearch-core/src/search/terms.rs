@@ -18,6 +18,9 @@ pub struct Terms {
     /// Solver steps of the winner, at least 1; when they differ from `search_steps`, the winner
     /// is made again.
     pub final_steps: u16,
+    /// Whether candidates are made in another number format than final samples; then all that are
+    /// kept are made again.
+    pub ladder: bool,
     /// What the solver's steps cost.
     pub nfe: NfeRule,
     /// What makes one candidate better than another.
@@ -51,6 +54,12 @@ pub enum SearchError {
         /// What it must be.
         rule: &'static str,
     },
+    /// First-order search beside a ladder.
+    #[error(
+        "this search climbs gradients, which lead elsewhere in another number format; make its \
+         candidates in the format of the answer"
+    )]
+    Ladder,
     /// Paths and halving finish all at once at their end, so time could run out before any picture.
     #[error("this search cannot plan for a budget of {0}; give it as nfe or evals")]
     TimeBudget(Budget),
@@ -62,21 +71,32 @@ impl Terms {
         self.nfe.nfe(self.search_steps, Level::CLEAN)
     }
 
-    /// NFE of making the winner again: 0 when the search steps are the final ones.
-    pub fn final_nfe(&self) -> u64 {
-        if self.final_steps == self.search_steps {
-            return 0;
+    /// How many of the best are made again when the search is over: all that are kept after a
+    /// ladder, else the winner if its final steps differ.
+    pub fn finals(&self) -> usize {
+        match (self.ladder, self.final_steps == self.search_steps) {
+            (true, _) => self.keep,
+            (false, same) => usize::from(!same),
         }
-        self.nfe.nfe(self.final_steps, Level::CLEAN)
     }
 
-    /// How the winner is made again and what that is billed; `None` when `winner` already is the
-    /// final sample: the steps agree, or it is not one whole solve (search over paths).
+    /// NFE of making again the best of so many candidates, each one whole solve.
+    pub fn final_nfe(&self, candidates: u64) -> u64 {
+        let each = self.nfe.nfe(self.final_steps, Level::CLEAN);
+        each.saturating_mul(candidates.min(self.finals() as u64))
+    }
+
+    /// How one of the best is made again and what that is billed; `None` when it already is the
+    /// final sample: neither steps nor number format differ, or the steps do and it is not one
+    /// whole solve (search over paths). After a ladder such a one is made again as it is.
     pub fn remake(&self, winner: &Recipe) -> Option<(Recipe, u64)> {
-        if self.final_steps == self.search_steps {
+        if self.finals() == 0 {
             return None;
         }
-        Some((winner.with_final_steps(self.final_steps)?, self.final_nfe()))
+        match winner.with_final_steps(self.final_steps) {
+            Some(again) => Some((again, self.final_nfe(1))),
+            None => self.ladder.then(|| (winner.clone(), winner.nfe(&self.nfe))),
+        }
     }
 
     /// The recipe of noise `root`, changed by `nudges`, solved in one go.

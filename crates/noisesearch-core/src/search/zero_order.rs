@@ -95,7 +95,7 @@ impl ZeroOrder {
             nfe: terms.candidate_nfe(),
             evals: 1,
         };
-        let desk = Desk::open(terms, one, terms.final_nfe())?;
+        let desk = Desk::open(terms, one)?;
         let spec = spec.clone();
         let (nudges, round) = (Vec::new(), Vec::new());
         Ok(Self {

@@ -1,6 +1,7 @@
 //! The algorithms: the conformance suite, and what is particular to each.
 
 mod halving;
+mod ladder;
 
 use noisesearch_core::budget::{Budget, Goal};
 use noisesearch_core::conformance::{self, terms};

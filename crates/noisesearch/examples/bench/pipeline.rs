@@ -122,7 +122,7 @@ fn defaults(count: usize, steps: u16) -> Defaults {
 
 /// One model, of these parts, and one verifier.
 fn registry(parts: Parts, defaults: Defaults) -> Registry {
-    let open = move || {
+    let open = move |_: &Place| {
         parts.model().map_err(|error| OpenError {
             name: "the model".into(),
             reason: error.to_string(),

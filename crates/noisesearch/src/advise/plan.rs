@@ -170,7 +170,7 @@ fn options(pilot: &Pilot, terms: &Terms) -> Vec<Allocation> {
         let Budget::Nfe(nfe) = terms.budget else {
             return None;
         };
-        let candidates = nfe.checked_sub(terms.final_nfe())? / terms.candidate_nfe();
+        let candidates = nfe.checked_sub(terms.final_nfe(1))? / terms.candidate_nfe();
         (candidates > 0).then(|| Allocation {
             search: SearchSpec::Random(Default::default()),
             search_steps: steps,

@@ -30,7 +30,7 @@ impl Engine {
         let early = |index: usize| self.decode(samples.iter().map(|sample| &sample.early[index]));
         let early: Vec<Tensor> = (0..self.early.len()).map(early).collect::<Result<_, _>>()?;
         let mut columns = Vec::with_capacity(self.verifiers.len());
-        for verifier in &self.verifiers {
+        for verifier in self.verifiers.iter() {
             let level = verifier.early_level();
             let level = level.and_then(|level| self.early.iter().position(|l| *l == level));
             let early = level.map(|index| &early[index]);

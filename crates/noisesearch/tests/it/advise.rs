@@ -14,6 +14,7 @@ fn terms_of(budget: Budget) -> Terms {
     let steps = STEPS;
     Terms {
         final_steps: steps,
+        ladder: false,
         search_steps: steps,
         budget,
         nfe: noisesearch_core::ledger::NfeRule {

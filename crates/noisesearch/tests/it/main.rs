@@ -4,6 +4,7 @@ mod advise;
 mod batching;
 mod counting;
 mod fake;
+mod formats;
 mod gradient;
 mod judging;
 mod overlap;

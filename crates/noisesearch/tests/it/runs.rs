@@ -12,12 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One spec a search, with everything that costs.
-pub const SPECS: [&str; 4] = [
+pub const SPECS: [&str; 6] = [
     "prompt = \"a red circle\"\nbudget = \"40evals\"",
     "prompt = \"two\"\nbudget = \"200nfe\"\nsteps = 9\nsearch-steps = 4\nsolver = \"heun\"\n\
      verifiers = [\"bright\", \"left\", \"self\"]\nguidance = 1.0",
     "class = \"A\"\nbudget = \"31evals\"\n[search]\nmethod = \"zero-order\"\nneighbours = 3",
     "prompt = \"three\"\nbudget = \"300nfe\"\nverifiers = [\"self\"]\n[search]\nmethod = \"paths\"",
+    "prompt = \"four\"\nbudget = \"300nfe\"\nsearch-dtype = \"bf16-pair\"\nverifiers = [\"left\"]",
+    "prompt = \"five\"\nbudget = \"300nfe\"\nsearch-dtype = \"bf16-tile\"\ncount = 3\n\
+     search-steps = 5\n[search]\nmethod = \"halving\"",
 ];
 
 /// A directory of its own for a test, empty.
@@ -168,14 +171,16 @@ fn billed_and_spent_are_counted_exactly() {
             "{text}"
         );
         // The baseline is spent beyond what is billed, unless it is the first candidate.
-        let own = spec.search.name() != "paths" && spec.steps == spec.search_steps;
+        let own = spec.search.name() != "paths" && spec.terms().unwrap().finals() == 0;
         let whole = spec
             .nfe_rule()
             .nfe(spec.steps, noisesearch_core::level::Level::CLEAN);
         let baseline = if own { 0 } else { whole };
         assert_eq!(spent.search_nfe, billed.search_nfe, "{text}");
         assert_eq!(spent.final_nfe, billed.final_nfe + baseline, "{text}");
-        assert_eq!(counts.encoded.load(Ordering::Relaxed), 1, "{text}");
+        // Once a number format.
+        let encoded = 1 + u64::from(spec.files.is_ladder());
+        assert_eq!(counts.encoded.load(Ordering::Relaxed), encoded, "{text}");
     }
     std::fs::remove_dir_all(out).unwrap();
 }
