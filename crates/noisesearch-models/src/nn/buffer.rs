@@ -3,25 +3,23 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
-/// Floats that start on a cache line.
+/// Numbers that start on a cache line.
 #[derive(Debug, Default)]
-pub struct Buffer {
-    storage: Vec<f32>,
+pub struct Buffer<T = f32> {
+    storage: Vec<T>,
     start: usize,
     len: usize,
 }
 
-/// Floats in a cache line.
-const LINE: usize = 16;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
-impl Buffer {
+impl<T: Copy + Default> Buffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let storage = vec![0.0; len + LINE];
-        let start = storage
-            .as_ptr()
-            .align_offset(LINE * size_of::<f32>())
-            .min(LINE);
+        let line = LINE / size_of::<T>();
+        let storage = vec![T::default(); len + line];
+        let start = storage.as_ptr().align_offset(LINE).min(line);
         Self {
             storage,
             start,
@@ -34,29 +32,28 @@ impl Buffer {
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
         &self.storage[self.start..self.start + self.len]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.storage[self.start..self.start + self.len]
     }
 }
 
-/// Buffers that are lent and given back, so that forwards after the first reuse the same memory.
+/// Buffers of one type of numbers.
 #[derive(Debug, Default)]
-pub struct Arena {
-    spare: Vec<Buffer>,
+struct Pool<T> {
+    spare: Vec<Buffer<T>>,
 }
 
-impl Arena {
-    /// A buffer of `len` floats whose contents are **not specified**: write before reading.
-    pub fn take(&mut self, len: usize) -> Buffer {
-        let fits = |b: &Buffer| b.capacity() >= len;
+impl<T: Copy + Default> Pool<T> {
+    fn take(&mut self, len: usize) -> Buffer<T> {
+        let fits = |b: &Buffer<T>| b.capacity() >= len;
         let best = (0..self.spare.len())
             .filter(|&i| fits(&self.spare[i]))
             .min_by_key(|&i| self.spare[i].capacity());
@@ -74,10 +71,46 @@ impl Arena {
             }
         }
     }
+}
+
+/// Buffers that are lent and given back, so that forwards after the first reuse the same memory.
+/// The contents of what is taken are **not specified**: write before reading.
+#[derive(Debug, Default)]
+pub struct Arena {
+    floats: Pool<f32>,
+    words: Pool<u32>,
+    halves: Pool<u16>,
+}
+
+impl Arena {
+    /// A buffer of `len` floats.
+    pub fn take(&mut self, len: usize) -> Buffer {
+        self.floats.take(len)
+    }
 
     /// Gives a buffer back for later use.
     pub fn give(&mut self, buffer: Buffer) {
-        self.spare.push(buffer);
+        self.floats.spare.push(buffer);
+    }
+
+    /// A buffer of `len` words, each two numbers in bf16.
+    pub fn take_words(&mut self, len: usize) -> Buffer<u32> {
+        self.words.take(len)
+    }
+
+    /// Gives a buffer back for later use.
+    pub fn give_words(&mut self, buffer: Buffer<u32>) {
+        self.words.spare.push(buffer);
+    }
+
+    /// A buffer of `len` numbers in bf16.
+    pub fn take_halves(&mut self, len: usize) -> Buffer<u16> {
+        self.halves.take(len)
+    }
+
+    /// Gives a buffer back for later use.
+    pub fn give_halves(&mut self, buffer: Buffer<u16>) {
+        self.halves.spare.push(buffer);
     }
 }
 
@@ -119,9 +152,9 @@ mod tests {
         let again = arena.take(7);
         assert_eq!((again.len(), again.as_ptr()), (7, at));
         assert_eq!(arena.take(500).len(), 500);
-        assert!(arena.spare.is_empty());
+        assert!(arena.floats.spare.is_empty());
         arena.give(again);
         assert_eq!(arena.take(2000).len(), 2000);
-        assert!(arena.spare.is_empty());
+        assert!(arena.floats.spare.is_empty());
     }
 }

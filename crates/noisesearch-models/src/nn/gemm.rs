@@ -84,6 +84,14 @@ impl PackedWeight {
         }
     }
 
+    /// The order of its products if it is in bf16.
+    pub fn order(&self) -> Option<Order> {
+        match &self.panels {
+            Store::Wide(_) => None,
+            Store::Bf16(panels) => Some(panels.order),
+        }
+    }
+
     /// Outputs n.
     pub fn outputs(&self) -> usize {
         self.outputs
