@@ -1,6 +1,7 @@
 //! Attention by heads.
 
-use super::floats::{ARENAS, floats, on_cpu, share};
+use super::floats::{ARENAS, PART, floats, on_cpu, share};
+use super::{Linear, SumOrder};
 use crate::nn::attention::{Attention, Bias, Tokens, usual_scale};
 use crate::nn::isa::Isa;
 use candle_core::{D, DType, Result, Tensor, bail};
@@ -15,6 +16,9 @@ pub struct Attend<'a> {
     pub scale: Option<f32>,
     /// f32 summands of the scaled products, `[1 or heads, 1 or queries, keys]`; -1e9 hides a key.
     pub bias: Option<&'a Tensor>,
+    /// On the CPU: the order of both products in bf16; `None` is f32. A network takes it from one
+    /// of its layers, see [`Attend::like`].
+    pub order: Option<SumOrder>,
 }
 
 impl Attend<'_> {
@@ -24,6 +28,15 @@ impl Attend<'_> {
             heads,
             scale: None,
             bias: None,
+            order: None,
+        }
+    }
+
+    /// The usual attention, in the number format of this layer's products.
+    pub fn like(layer: &Linear, heads: usize) -> Self {
+        Self {
+            order: layer.order(),
+            ..Self::heads(heads)
         }
     }
 }
@@ -57,7 +70,7 @@ fn on_floats(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> 
         Some(bias) => bias.clone(),
         None => Tensor::zeros(0, DType::F32, q.device())?,
     };
-    let part = share(b * queries).min(queries);
+    let part = share(b * queries).min(queries).min(PART).max(1);
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let bias = bias.contiguous()?;
     let [qs, ks, vs, bs] = [&q, &k, &v, &bias].map(Tensor::storage_and_layout);
@@ -70,13 +83,21 @@ fn on_floats(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> 
         head_dim: channels / how.heads,
         scale: how.scale.unwrap_or(usual_scale(channels / how.heads)),
         bias: how.bias.map(|shape| strides(bs, shape.dims())),
+        order: how.order,
     };
+    let isa = Isa::best();
     let rows = out.par_chunks_mut(queries * channels).enumerate();
     rows.for_each(|(i, out)| {
-        let parts = out.par_chunks_mut(part * channels).enumerate();
-        parts.for_each(|(j, out)| {
-            let some = of_row(i).queries(j * part, out.len() / channels);
-            ARENAS.with(|arena| some.apply(Isa::best(), arena, out));
+        // One arena lends the blocks and takes them back; those of the parts are others.
+        ARENAS.with(|own| {
+            let row = of_row(i);
+            let blocks = row.pack(isa, own);
+            let parts = out.par_chunks_mut(part * channels).enumerate();
+            parts.for_each(|(j, out)| {
+                let some = row.queries(j * part, out.len() / channels);
+                ARENAS.with(|arena| some.attend(isa, arena, &blocks, out));
+            });
+            blocks.give(own);
         });
     });
     Tensor::from_vec(out, q.shape(), q.device())

@@ -1,7 +1,7 @@
 //! `y = x · weightᵀ + bias` over the last dimension.
 
 use super::floats::{PART, Summand, floats, on_cpu, share};
-use super::{Activation, Loaded, Source, activate, add};
+use super::{Activation, Loaded, Source, SumOrder, activate, add};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use candle_core::{D, Result, Tensor, bail};
@@ -102,6 +102,14 @@ impl Linear {
             inputs,
             outputs,
         })
+    }
+
+    /// The order of its products if its weight is in bf16 on the CPU.
+    pub fn order(&self) -> Option<SumOrder> {
+        match &self.weight {
+            Weight::Packed(weight) => weight.order(),
+            Weight::Plain(..) => None,
+        }
     }
 
     /// Features of the result.

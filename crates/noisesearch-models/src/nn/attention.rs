@@ -1,14 +1,35 @@
-//! Attention `softmax(q kᵀ / sqrt(d)) v` by heads, for hundreds of tokens: whole rows of scores
-//! fit the first-level cache, so no running maximum is needed.
+//! Attention `softmax(q kᵀ / sqrt(d)) v` by heads, in blocks of keys: FlashAttention (Dao et al.
+//! 2022, arXiv 2205.14135, algorithm 1). A block's keys and values stay in the second-level cache
+//! while many queries pass, some of them at a time, so that their scores stay in the first:
+//!
+//! ```text
+//! t' = max(t, max(s))    w = e^(s - t')    f = e^(t - t')    l = f l + sum(w)    o = f o + w v
+//! ```
+//!
+//! from `t = -∞, l = 0, o = 0`, with scores `s` of the block; `o / l` is the result. Keys of one
+//! block need no running sums: in f32 their weights are divided by `l` before the product.
+//!
+//! In bf16, queries, keys, values and weights are rounded, and both products are those of
+//! [`super::bf16`]; the rest is f32.
+
+mod pack;
+#[cfg(test)]
+mod tests;
+mod weigh;
 
 use super::activation::softmax;
-use super::buffer::Arena;
+use super::bf16::{self, DEPTH, Order, Right};
+use super::buffer::{Arena, Buffer};
 use super::gemm::{Epilogue, Output, Panels, Windows, gemm};
 use super::isa::Isa;
-use super::lanes::PANEL;
+pub use pack::Blocks;
+use pack::Cut;
+use weigh::{Running, Weigh};
 
 /// Queries whose scores are computed at a time.
-const BLOCK: usize = 48;
+const ROWS: usize = 32;
+/// Queries that pass a block of keys.
+const TURN: usize = 512;
 
 /// Rows of tokens inside a packed sequence such as `[tokens, q | k | v]`.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +59,8 @@ pub struct Attention<'a> {
     pub scale: f32,
     /// Summands of the scaled products, if any.
     pub bias: Option<Bias<'a>>,
+    /// The order of both products in bf16; without one, they are in f32.
+    pub order: Option<Order>,
 }
 
 /// What is added to the scaled product of query `i` and key `j` of a head:
@@ -75,6 +98,7 @@ impl<'a> Attention<'a> {
             head_dim,
             scale: usual_scale(head_dim),
             bias: None,
+            order: None,
         }
     }
 
@@ -94,224 +118,221 @@ impl<'a> Attention<'a> {
 
     /// `out: [queries, heads * head_dim]`.
     pub fn apply(&self, isa: Isa, arena: &mut Arena, out: &mut [f32]) {
-        let (keys, dim) = (self.k.count, self.head_dim);
-        let mut key_panels = arena.take(keys.next_multiple_of(PANEL) * dim);
-        let mut value_panels = arena.take(dim.next_multiple_of(PANEL) * keys);
-        let mut scores = arena.take(BLOCK.min(self.q.count) * keys);
+        let blocks = self.pack(isa, arena);
+        self.attend(isa, arena, &blocks, out);
+        blocks.give(arena);
+    }
+
+    /// The same with keys and values that [`Self::pack`] has arranged, for these or other queries.
+    pub fn attend(&self, isa: Isa, arena: &mut Arena, blocks: &Blocks, out: &mut [f32]) {
+        let mut scratch = Scratch::take(arena, self);
+        let stride = self.heads * self.head_dim;
         for head in 0..self.heads {
-            let at = head * dim;
-            pack_keys(self.k, at, dim, &mut key_panels);
-            pack_values(self.v, at, dim, &mut value_panels);
-            let by_key = Panels {
-                data: &key_panels,
-                bias: &[],
-                outputs: keys,
-                k: dim,
-            };
-            let by_value = Panels {
-                data: &value_panels,
-                bias: &[],
-                outputs: dim,
-                k: keys,
-            };
-            for first in (0..self.q.count).step_by(BLOCK) {
-                let count = BLOCK.min(self.q.count - first);
-                let scores = &mut scores[..count * keys];
-                let q = &self.q.data[first * self.q.stride + at..];
-                let q = Windows::strided(q, count, dim, self.q.stride);
-                gemm(
+            for first in (0..self.q.count).step_by(TURN) {
+                let count = TURN.min(self.q.count - first);
+                let mut turn = Turn {
                     isa,
-                    q,
-                    by_key,
-                    Output {
-                        data: scores,
-                        stride: keys,
-                    },
-                    Epilogue::Store,
-                );
-                self.normalise(isa, head, first, scores);
-                let stride = self.heads * dim;
-                let out = Output {
-                    data: &mut out[first * stride + at..],
-                    stride,
+                    attention: self.queries(first, count),
+                    head,
+                    cut: Cut::of(self),
+                    blocks,
+                    scratch: &mut scratch,
+                    running: [Running::default(); TURN],
                 };
-                gemm(
-                    isa,
-                    Windows::rows(scores, keys),
-                    by_value,
-                    out,
-                    Epilogue::Store,
-                );
+                turn.run(&mut out[first * stride..][..count * stride]);
             }
         }
-        arena.give(key_panels);
-        arena.give(value_panels);
-        arena.give(scores);
+        scratch.give(arena);
+    }
+}
+
+/// Memory that attention needs for a while.
+struct Scratch {
+    /// Scores and then weights of some queries, `[ROWS, keys of a block]`.
+    scores: Buffer,
+    /// Sums of weighted values, `[TURN, head_dim]`.
+    sums: Buffer,
+    /// In bf16: queries, `[TURN, head_dim]`, and weights, with both widths padded.
+    queries: Buffer<u16>,
+    weights: Buffer<u16>,
+}
+
+impl Scratch {
+    fn take(arena: &mut Arena, attention: &Attention) -> Self {
+        let cut = Cut::of(attention);
+        // Whole tiles are read, also where fewer queries are left.
+        let queries = attention.q.count.min(TURN).next_multiple_of(ROWS);
+        let halves = usize::from(attention.order.is_some());
+        Self {
+            scores: arena.take(ROWS * cut.block),
+            sums: arena.take(queries * cut.dim),
+            queries: arena.take_halves(halves * queries * cut.depth()),
+            weights: arena.take_halves(halves * ROWS * cut.block),
+        }
     }
 
-    /// Products of queries from `first` on become weights: scaled, biased, softmax.
-    fn normalise(&self, isa: Isa, head: usize, first: usize, scores: &mut [f32]) {
-        let keys = self.k.count;
-        let Some(bias) = self.bias else {
-            return softmax(isa, scores, keys, self.scale);
+    fn give(self, arena: &mut Arena) {
+        arena.give(self.scores);
+        arena.give(self.sums);
+        arena.give_halves(self.queries);
+        arena.give_halves(self.weights);
+    }
+}
+
+/// At most [`TURN`] queries of one head.
+struct Turn<'a> {
+    isa: Isa,
+    /// Of these queries only.
+    attention: Attention<'a>,
+    head: usize,
+    cut: Cut,
+    blocks: &'a Blocks,
+    scratch: &'a mut Scratch,
+    running: [Running; TURN],
+}
+
+/// Some of the queries, and a block of keys.
+#[derive(Clone, Copy)]
+struct Strip {
+    first: usize,
+    count: usize,
+    block: usize,
+    /// Keys of the block.
+    keys: usize,
+}
+
+impl Turn<'_> {
+    /// `out`: from the first of these queries on.
+    fn run(&mut self, out: &mut [f32]) {
+        let (count, dim) = (self.attention.q.count, self.cut.dim);
+        if self.attention.order.is_some() {
+            let to = &mut self.scratch.queries;
+            pack::queries(self.isa, self.attention.q, self.head * dim, self.cut, to);
+        }
+        for block in 0..self.cut.blocks() {
+            for first in (0..count).step_by(ROWS) {
+                let strip = Strip {
+                    first,
+                    count: ROWS.min(count - first),
+                    block,
+                    keys: self.cut.range(block).len(),
+                };
+                self.score(strip);
+                self.weigh(strip);
+                self.sum(strip);
+            }
+        }
+        let rows = out.chunks_exact_mut(self.attention.heads * dim);
+        let sums = self.scratch.sums.chunks_exact(dim);
+        for ((out, sums), running) in rows.zip(sums).zip(&self.running) {
+            let inverse = 1.0 / running.total;
+            let out = &mut out[self.head * dim..][..dim];
+            out.iter_mut()
+                .zip(sums)
+                .for_each(|(out, x)| *out = x * inverse);
+        }
+    }
+
+    /// Products of queries and keys.
+    fn score(&mut self, strip: Strip) {
+        let (cut, scratch) = (self.cut, &mut *self.scratch);
+        let out = Output {
+            data: &mut scratch.scores[..strip.count * strip.keys],
+            stride: strip.keys,
         };
-        for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
-            let at = head * bias.head_stride + (first + i) * bias.query_stride;
-            for (score, bias) in row.iter_mut().zip(&bias.data[at..][..keys]) {
-                *score = self.scale * *score + bias;
+        let place = self.head * cut.blocks() + strip.block;
+        match self.blocks {
+            Blocks::Wide(all) => {
+                let q = self.attention.q;
+                let rows = &q.data[strip.first * q.stride + self.head * cut.dim..];
+                let right = Panels {
+                    data: cut.keys(all, place, cut.dim),
+                    bias: &[],
+                    outputs: strip.keys,
+                    k: cut.dim,
+                };
+                let left = Windows::strided(rows, strip.count, cut.dim, q.stride);
+                gemm(self.isa, left, right, out, Epilogue::Store);
+            }
+            Blocks::Bf16(all, order) => {
+                let depth = cut.depth();
+                let rows = &scratch.queries[strip.first * depth..];
+                let right = Right {
+                    words: cut.keys(all, place, depth / 2),
+                    outputs: strip.keys,
+                    order: *order,
+                };
+                let left = Windows::strided(rows, strip.count, depth, depth);
+                bf16::product_of_rounded(self.isa, left, right, out, Epilogue::Store);
             }
         }
-        softmax(isa, scores, keys, 1.0);
     }
-}
 
-/// `panels[key / 16][i][key % 16] = key's feature i`, zero-padded.
-fn pack_keys(k: Tokens, at: usize, dim: usize, panels: &mut [f32]) {
-    for (p, panel) in panels.chunks_exact_mut(PANEL * dim).enumerate() {
-        let keys = PANEL.min(k.count - p * PANEL);
-        if keys < PANEL {
-            panel.fill(0.0);
-        }
-        for key in 0..keys {
-            let features = &k.data[(p * PANEL + key) * k.stride + at..][..dim];
-            for (lanes, &x) in panel.chunks_exact_mut(PANEL).zip(features) {
-                lanes[key] = x;
+    /// Products become weights: scaled, biased, and their exponential.
+    fn weigh(&mut self, strip: Strip) {
+        let scratch = &mut *self.scratch;
+        let scores = &mut scratch.scores[..strip.count * strip.keys];
+        let mut scale = self.attention.scale;
+        if let Some(bias) = self.attention.bias {
+            let first = self.head * bias.head_stride + self.cut.range(strip.block).start;
+            for (i, row) in scores.chunks_exact_mut(strip.keys).enumerate() {
+                let at = first + (strip.first + i) * bias.query_stride;
+                for (score, bias) in row.iter_mut().zip(&bias.data[at..][..strip.keys]) {
+                    *score = scale * *score + bias;
+                }
             }
+            scale = 1.0;
         }
-    }
-}
-
-/// `panels[i / 16][value][i % 16] = value's feature i`, zero-padded.
-fn pack_values(v: Tokens, at: usize, dim: usize, panels: &mut [f32]) {
-    for (p, panel) in panels.chunks_exact_mut(PANEL * v.count).enumerate() {
-        let width = PANEL.min(dim - p * PANEL);
-        for (value, lanes) in panel.chunks_exact_mut(PANEL).enumerate() {
-            lanes[width..].fill(0.0);
-            lanes[..width].copy_from_slice(&v.data[value * v.stride + at + p * PANEL..][..width]);
+        let running = &mut self.running[strip.first..][..strip.count];
+        if self.attention.order.is_none() && self.cut.blocks() == 1 {
+            softmax(self.isa, scores, strip.keys, scale);
+            running.fill(Running::WHOLE);
+            return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nn::testing::{assert_close, same_on_every_isa, wave};
-
-    /// One head of one query; `bias` of a key is added to its scaled product.
-    fn plain(
-        q: &[f32],
-        k: &[&[f32]],
-        v: &[&[f32]],
-        scale: f32,
-        bias: &dyn Fn(usize) -> f32,
-    ) -> Vec<f64> {
-        let dot = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum()
-        };
-        let weights: Vec<f64> = k
-            .iter()
-            .enumerate()
-            .map(|(j, k)| (dot(q, k) * f64::from(scale) + f64::from(bias(j))).exp())
-            .collect();
-        let total: f64 = weights.iter().sum();
-        (0..q.len())
-            .map(|i| {
-                weights
-                    .iter()
-                    .zip(v)
-                    .map(|(w, v)| w * f64::from(v[i]))
-                    .sum::<f64>()
-                    / total
-            })
-            .collect()
-    }
-
-    fn check(attention: Attention) {
-        let (heads, dim) = (attention.heads, attention.head_dim);
-        let got = same_on_every_isa(|isa| {
-            let mut out = vec![f32::NAN; attention.q.count * heads * dim];
-            attention.apply(isa, &mut Arena::default(), &mut out);
-            out
+        self.isa.run(Weigh {
+            scores,
+            keys: strip.keys,
+            scale,
+            running,
+            sums: &mut scratch.sums[strip.first * self.cut.dim..],
+            dim: self.cut.dim,
+            rounded: &mut scratch.weights,
         });
-        let rows = |t: Tokens<'_>, head: usize| -> Vec<Vec<f32>> {
-            (0..t.count)
-                .map(|i| t.data[i * t.stride + head * dim..][..dim].to_vec())
-                .collect()
+    }
+
+    /// Adds weighted values.
+    fn sum(&mut self, strip: Strip) {
+        let (cut, scratch) = (self.cut, &mut *self.scratch);
+        let out = Output {
+            data: &mut scratch.sums[strip.first * cut.dim..],
+            stride: cut.dim,
         };
-        let mut want = vec![0.0; got.len()];
-        for head in 0..heads {
-            let (k, v) = (rows(attention.k, head), rows(attention.v, head));
-            let (k, v): (Vec<_>, Vec<_>) = (
-                k.iter().map(|k| &k[..]).collect(),
-                v.iter().map(|v| &v[..]).collect(),
-            );
-            for (i, q) in rows(attention.q, head).iter().enumerate() {
-                let bias = |j: usize| {
-                    let at = |b: Bias<'_>| head * b.head_stride + i * b.query_stride + j;
-                    attention.bias.map_or(0.0, |b| b.data[at(b)])
+        let epilogue = match strip.block {
+            0 => Epilogue::Store,
+            _ => Epilogue::Add,
+        };
+        let place = self.head * cut.blocks() + strip.block;
+        match self.blocks {
+            Blocks::Wide(all) => {
+                let rows = Windows::rows(&scratch.scores[..strip.count * strip.keys], strip.keys);
+                let right = Panels {
+                    data: cut.values(all, place, strip.keys),
+                    bias: &[],
+                    outputs: cut.dim,
+                    k: strip.keys,
                 };
-                let row = plain(q, &k, &v, attention.scale, &bias);
-                want[(i * heads + head) * dim..][..dim].copy_from_slice(&row);
+                gemm(self.isa, rows, right, out, epilogue);
             }
-        }
-        assert_close(&got, &want, 2e-6);
-    }
-
-    #[test]
-    fn self_attention_follows_its_formula() {
-        for (tokens, heads, dim) in [(64, 4, 32), (16, 2, 16), (100, 1, 72), (51, 3, 20)] {
-            let qkv = wave(tokens * 3 * heads * dim, 1.0);
-            check(Attention::packed(&qkv, heads, dim));
-        }
-    }
-
-    #[test]
-    fn cross_attention_follows_its_formula() {
-        let (heads, dim) = (2, 16);
-        let (q, kv) = (wave(64 * 32, 1.0), wave(9 * 64, 2.0));
-        let k = Tokens {
-            data: &kv,
-            count: 9,
-            stride: 64,
-        };
-        let v = Tokens {
-            data: &kv[32..],
-            count: 9,
-            stride: 64,
-        };
-        let q = Tokens {
-            data: &q,
-            count: 64,
-            stride: 32,
-        };
-        let attention = Attention {
-            q,
-            k,
-            v,
-            heads,
-            head_dim: dim,
-            scale: usual_scale(dim),
-            bias: None,
-        };
-        check(attention);
-        check(attention.queries(50, 14));
-        let summands = wave(2 * 64 * 9, 3.0);
-        for (head_stride, query_stride) in [(64 * 9, 9), (0, 9), (9, 0)] {
-            let bias = Some(Bias {
-                data: &summands,
-                head_stride,
-                query_stride,
-            });
-            let biased = Attention {
-                scale: 1.0,
-                bias,
-                ..attention
-            };
-            check(biased);
-            check(biased.queries(50, 14));
+            Blocks::Bf16(all, order) => {
+                let padded = strip.keys.next_multiple_of(DEPTH);
+                let rows = Windows::strided(&scratch.weights, strip.count, padded, padded);
+                let right = Right {
+                    words: cut.values(all, place, padded / 2),
+                    outputs: cut.dim,
+                    order: *order,
+                };
+                bf16::product_of_rounded(self.isa, rows, right, out, epilogue);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use super::buffer::Buffer;
 use super::epilogue::Epilogue;
 use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
-use super::lanes::PANEL;
+use super::lanes::{PANEL, load};
 pub(crate) use left::{Rounded, round};
 use std::sync::OnceLock;
 
@@ -124,7 +124,7 @@ struct Job<'a> {
     right: &'a [Words],
     /// Words of a panel.
     depth: usize,
-    /// One value a column, a multiple of 16 of them.
+    /// One value a column, a multiple of 16 of them; empty for zeros.
     bias: &'a [f32],
     out: Output<'a>,
     outputs: usize,
@@ -153,9 +153,10 @@ impl Job<'_> {
     /// The bias of a panel.
     #[inline(always)]
     fn bias(&self, panel: usize) -> [f32; PANEL] {
-        let mut bias = [0.0; PANEL];
-        bias.copy_from_slice(&self.bias[panel * PANEL..][..PANEL]);
-        bias
+        match self.bias.is_empty() {
+            true => [0.0; PANEL],
+            false => load(&self.bias[panel * PANEL..][..PANEL]),
+        }
     }
 }
 
@@ -225,13 +226,46 @@ impl Unit {
                 outputs,
                 epilogue,
             };
-            match self {
-                Self::Tiles => isa.run(tile::Tiles(job, isa)),
-                Self::Dots => isa.run(dot::Dots(job)),
-                Self::Plain(order) => isa.run(plain::Plain(job, order)),
-            }
+            self.run(isa, job);
         });
     }
+
+    fn run(self, isa: Isa, job: Job) {
+        match self {
+            Self::Tiles => isa.run(tile::Tiles(job, isa)),
+            Self::Dots => isa.run(dot::Dots(job)),
+            Self::Plain(order) => isa.run(plain::Plain(job, order)),
+        }
+    }
+}
+
+/// A right operand in panels, of as many inputs as the left one, see the head of this file.
+pub(crate) struct Right<'a> {
+    pub words: &'a [u32],
+    /// Columns.
+    pub outputs: usize,
+    pub order: Order,
+}
+
+/// `out: [left rows, outputs] = epilogue(left · right)` for rows in bf16, a multiple of
+/// [`DEPTH`] long; there is memory behind them for reading a whole tile from the last one.
+pub(crate) fn product_of_rounded(
+    isa: Isa,
+    left: Windows<u16>,
+    right: Right,
+    out: Output,
+    epilogue: Epilogue,
+) {
+    let job = Job {
+        left,
+        right: right.words.as_chunks().0,
+        depth: left.runs * left.run_len / 2,
+        bias: &[],
+        out,
+        outputs: right.outputs,
+        epilogue,
+    };
+    Unit::of(isa, right.order).run(isa, job);
 }
 
 /// `out: [left rows, outputs] = epilogue(left · panels + bias)`.

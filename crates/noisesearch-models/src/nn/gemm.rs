@@ -103,6 +103,14 @@ impl PackedWeight {
         matches!(self.panels, Store::Int8(_)).then(|| Largest::of(isa, image))
     }
 
+    /// The order of its products if it is in bf16.
+    pub fn order(&self) -> Option<Order> {
+        match &self.panels {
+            Store::Bf16(panels) => Some(panels.order),
+            Store::Wide(_) | Store::Int8(_) => None,
+        }
+    }
+
     /// Outputs n.
     pub fn outputs(&self) -> usize {
         self.outputs

@@ -224,7 +224,7 @@ impl Block {
         let y = self.before_attention.forward(x)?;
         let how = Attend {
             bias: Some(bias),
-            ..Attend::heads(self.heads)
+            ..Attend::like(&self.out, self.heads)
         };
         let (q, k, v) = (
             self.q.forward(&y)?,

@@ -168,9 +168,9 @@ impl Block {
     fn forward(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let y = self.before_attention.forward(x)?;
         let how = Attend {
-            heads: self.heads,
             scale: Some(1.0),
             bias: Some(bias),
+            ..Attend::like(&self.out, self.heads)
         };
         let (q, k, v) = (
             self.q.forward(&y)?,

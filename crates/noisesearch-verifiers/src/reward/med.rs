@@ -133,7 +133,8 @@ impl Attention {
         let width = x.dim(2)?;
         let memory = self.memory.forward(memory)?;
         let (k, v) = (memory.narrow(2, 0, width)?, memory.narrow(2, width, width)?);
-        let mixed = attention(&self.query.forward(x)?, &k, &v, Attend::heads(self.heads))?;
+        let how = Attend::like(&self.out, self.heads);
+        let mixed = attention(&self.query.forward(x)?, &k, &v, how)?;
         self.norm.forward(&add(x, &self.out.forward(&mixed)?)?)
     }
 }

@@ -85,7 +85,7 @@ impl Block {
         let part = |i: usize| qkv.narrow(2, i * width, width);
         let how = Attend {
             bias,
-            ..Attend::heads(heads)
+            ..Attend::like(&self.out, heads)
         };
         let mixed = attention(&part(0)?, &part(1)?, &part(2)?, how)?;
         let x = add(x, &self.out.forward(&mixed)?)?;

@@ -201,7 +201,7 @@ impl Head {
         let (k, v) = (kv.narrow(2, 0, width)?, kv.narrow(2, width, width)?);
         let query = self.query.forward(&self.probe)?;
         let query = query.broadcast_as((b, 1, width))?.contiguous()?;
-        let how = Attend::heads(self.shape.heads);
+        let how = Attend::like(&self.out, self.shape.heads);
         let y = self.out.forward(&attention(&query, &k, &v, how)?)?;
         let hidden = self
             .up

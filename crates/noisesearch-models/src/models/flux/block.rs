@@ -158,7 +158,8 @@ impl Double {
         let from_image = self.image.attended(image, &of_image)?;
         let joint = |i: usize| Tensor::cat(&[&from_text[i], &from_image[i]], 1);
         let (q, k) = (turn.apply(&joint(0)?)?, turn.apply(&joint(1)?)?);
-        let a = attention(&q, &k, &joint(2)?, Attend::heads(self.heads))?;
+        let how = Attend::like(&self.image.out, self.heads);
+        let a = attention(&q, &k, &joint(2)?, how)?;
         let (n, m) = (text.dim(1)?, image.dim(1)?);
         Ok([
             self.text.finish(text, &a.narrow(1, 0, n)?, &of_text)?,
@@ -195,7 +196,7 @@ impl Single {
         let [shift, scale, gate] = modulation(&self.modulation, condition)?;
         let h = self.norm.modulated(x, &shift, &scale)?;
         let [q, k, v] = self.qkv.forward(&h)?;
-        let how = Attend::heads(self.qkv.heads);
+        let how = Attend::like(&self.narrow, self.qkv.heads);
         let a = attention(&turn.apply(&q)?, &turn.apply(&k)?, &v, how)?;
         let inside = self.widen.activated(&h, Activation::GeluTanh)?;
         let both = Tensor::cat(&[&a, &inside], 2)?;

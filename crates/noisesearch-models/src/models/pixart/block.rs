@@ -54,7 +54,8 @@ impl Block {
         let h = self.norm.modulated(x, &m(0)?, &m(1)?)?;
         let qkv = self.qkv.forward(&h)?;
         let part = |i: usize| qkv.narrow(D::Minus1, i * d, d)?.contiguous();
-        let a = attention(&part(0)?, &part(1)?, &part(2)?, Attend::heads(self.heads))?;
+        let how = Attend::like(&self.out, self.heads);
+        let a = attention(&part(0)?, &part(1)?, &part(2)?, how)?;
         let x = add_gated(x, &m(2)?, &self.out.forward(&a)?)?;
         let x = add(&x, &self.cross.forward(&x, captions, runs)?)?;
         let h = self.norm.modulated(&x, &m(3)?, &m(4)?)?;
@@ -93,7 +94,7 @@ impl Cross {
             let part = |i: usize| kv.narrow(D::Minus1, i * d, d)?.contiguous();
             let queries = q.narrow(0, first, run.rows)?;
             let queries = queries.reshape((1, run.rows * tokens, d))?;
-            let how = Attend::heads(self.heads);
+            let how = Attend::like(&self.queries, self.heads);
             let a = attention(&queries, &part(0)?, &part(1)?, how)?;
             rows.push(a.reshape((run.rows, tokens, d))?);
             first += run.rows;

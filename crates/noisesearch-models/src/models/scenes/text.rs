@@ -75,7 +75,11 @@ impl Block {
         self.qkv
             .apply(isa, Windows::rows(&normed, WORD), &mut qkv, Epilogue::Store);
         let mut mixed = vec![0.0; x.len()];
-        Attention::packed(&qkv, HEADS, WORD / HEADS).apply(isa, arena, &mut mixed);
+        let attention = Attention {
+            order: self.qkv.order(),
+            ..Attention::packed(&qkv, HEADS, WORD / HEADS)
+        };
+        attention.apply(isa, arena, &mut mixed);
         self.proj
             .apply(isa, Windows::rows(&mixed, WORD), x, Epilogue::Add);
         let normed = self.norm2.apply(isa, x);

@@ -253,6 +253,7 @@ impl Attend {
             head_dim: HEAD,
             scale: usual_scale(HEAD),
             bias: None,
+            order: self.q.order(),
         };
         attention.apply(isa, run.arena, &mut normed);
         self.proj

@@ -123,7 +123,11 @@ impl Way<'_> {
         let hidden = self.block.qkv.inputs();
         let mut h = self.normed(x, [0, 1]);
         let qkv = through(isa, &self.block.qkv, &h);
-        Attention::packed(&qkv, heads, hidden / heads).apply(isa, arena, &mut h);
+        let attention = Attention {
+            order: self.block.qkv.order(),
+            ..Attention::packed(&qkv, heads, hidden / heads)
+        };
+        attention.apply(isa, arena, &mut h);
         let mut middle = x.to_vec();
         let gate = Epilogue::AddGated(self.part(2));
         let left = Windows::rows(&h, hidden);

@@ -78,23 +78,37 @@ impl Block {
                 self.qkv
                     .apply(isa, Windows::rows(h, d), qkv, Epilogue::Store);
             });
-        let attention = Attention::packed(qkv, self.heads, d / self.heads);
-        let tokens = x.par_chunks_mut(size).zip(h.par_chunks_mut(size));
-        tokens.enumerate().for_each(|(i, (x, h))| {
-            arenas.with(|arena| {
-                attention
-                    .queries(i * *part, x.len() / d)
-                    .apply(isa, arena, h);
-                self.project
-                    .apply(isa, Windows::rows(h, d), x, Epilogue::AddGated(m(2)));
-                let affine = Affine {
-                    scale: m(4),
-                    shift: m(3),
-                };
-                layer_norm_modulated(isa, x, self.eps, affine, h);
-                self.mlp(isa, arena, h, m(5), x);
+        let attention = Attention {
+            order: self.qkv.order(),
+            ..Attention::packed(qkv, self.heads, d / self.heads)
+        };
+        // One arena lends the blocks and takes them back; those of the parts are others.
+        arenas.with(|own| {
+            let blocks = attention.pack(isa, own);
+            let tokens = x.par_chunks_mut(size).zip(h.par_chunks_mut(size));
+            tokens.enumerate().for_each(|(i, (x, h))| {
+                arenas.with(|arena| {
+                    let some = attention.queries(i * *part, x.len() / d);
+                    some.attend(isa, arena, &blocks, h);
+                    self.follow(isa, arena, modulation, [x, h]);
+                });
             });
+            blocks.give(own);
         });
+    }
+
+    /// What follows the attention, whose result is `h`.
+    fn follow(&self, isa: Isa, arena: &mut Arena, modulation: &[f32], [x, h]: [&mut [f32]; 2]) {
+        let d = self.qkv.inputs();
+        let m = |i: usize| &modulation[i * d..][..d];
+        self.project
+            .apply(isa, Windows::rows(h, d), x, Epilogue::AddGated(m(2)));
+        let affine = Affine {
+            scale: m(4),
+            shift: m(3),
+        };
+        layer_norm_modulated(isa, x, self.eps, affine, h);
+        self.mlp(isa, arena, h, m(5), x);
     }
 
     /// `x += gate * mlp(h)`.

@@ -122,7 +122,7 @@ impl Heads {
     fn added(&self, x: &Tensor, to: &Tensor, stream: &Tensor) -> Result<Tensor> {
         let (q, k) = (self.q.forward(x)?, self.k.forward(to)?);
         let v = self.v.forward(to)?;
-        let seen = attention(&q, &k, &v, Attend::heads(self.heads))?;
+        let seen = attention(&q, &k, &v, Attend::like(&self.out, self.heads))?;
         self.out.added(&seen, stream)
     }
 }

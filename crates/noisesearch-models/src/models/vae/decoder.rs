@@ -140,7 +140,7 @@ impl Pixels {
         let tokens = self.norm.forward(x)?.reshape((b, h * w, c))?;
         let (q, k) = (self.q.forward(&tokens)?, self.k.forward(&tokens)?);
         let v = self.v.forward(&tokens)?;
-        let seen = attention(&q, &k, &v, Attend::heads(1))?;
+        let seen = attention(&q, &k, &v, Attend::like(&self.out, 1))?;
         let x = x.reshape((b, h * w, c))?;
         self.out.added(&seen, &x)?.reshape((b, h, w, c))
     }

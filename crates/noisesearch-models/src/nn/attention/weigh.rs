@@ -1,0 +1,150 @@
+//! Weights of keys that come in blocks: softmax with a running maximum (Milakov and Gimelshein
+//! 2018, arXiv 1805.02867, algorithm 3), in powers of two.
+
+use crate::nn::activation::exp2_one;
+use crate::nn::bf16::{DEPTH, round};
+use crate::nn::isa::Kernel;
+use crate::nn::lanes::{Lanes, PANEL, tree};
+use std::f32::consts::LOG2_E;
+
+/// Chunks of a row whose maxima are looked for independently of each other.
+const CHAINS: usize = 4;
+
+/// What is known of a query after some blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    /// The largest product.
+    top: f32,
+    /// The sum of weights.
+    pub total: f32,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            top: f32::NEG_INFINITY,
+            total: 0.0,
+        }
+    }
+}
+
+impl Running {
+    /// Of weights that are divided by their sum already.
+    pub const WHOLE: Self = Self {
+        top: 0.0,
+        total: 1.0,
+    };
+}
+
+/// Products of some queries and a block of keys become weights, what was summed before is adapted
+/// to them.
+pub(super) struct Weigh<'a> {
+    /// `[queries, keys]`.
+    pub scores: &'a mut [f32],
+    pub keys: usize,
+    /// Factor of the products, above 0.
+    pub scale: f32,
+    pub running: &'a mut [Running],
+    /// Sums of weighted values, `[queries, dim]`.
+    pub sums: &'a mut [f32],
+    pub dim: usize,
+    /// In bf16: also the weights, rounded, `[queries, keys]` padded by zeros to a multiple of
+    /// [`DEPTH`]; else empty.
+    pub rounded: &'a mut [u16],
+}
+
+impl Kernel for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let scale = self.scale * LOG2_E;
+        let padded = self.keys.next_multiple_of(DEPTH);
+        let rows = self.scores.chunks_exact_mut(self.keys);
+        let sums = self.sums.chunks_exact_mut(self.dim);
+        for (i, ((row, running), sums)) in rows.zip(self.running).zip(sums).enumerate() {
+            let (old, top) = (running.top, largest(row, running.top));
+            let offset = -(top * scale);
+            let total = match self.rounded.is_empty() {
+                true => exponentials(row, scale, offset, |_, _| ()),
+                false => {
+                    let to = &mut self.rounded[i * padded..][..padded];
+                    to[self.keys / PANEL * PANEL..].fill(0);
+                    exponentials(row, scale, offset, |at, weights| {
+                        for (to, &weight) in to[at..][..PANEL].iter_mut().zip(weights) {
+                            *to = round(weight);
+                        }
+                    })
+                }
+            };
+            // Equal offsets give exactly 1.
+            let factor = match old == f32::NEG_INFINITY {
+                true => 1.0,
+                false => exp2_one(offset + old * scale),
+            };
+            if factor != 1.0 {
+                sums.iter_mut().for_each(|x| *x *= factor);
+            }
+            *running = Running {
+                top,
+                total: running.total.mul_add(factor, total),
+            };
+        }
+    }
+}
+
+/// The largest of a row and `top`; NaN is passed over here and seen by the sums.
+#[inline(always)]
+fn largest(row: &[f32], top: f32) -> f32 {
+    let mut tops = [[top; PANEL]; CHAINS];
+    let (chunks, rest) = row.as_chunks::<PANEL>();
+    let (groups, more) = chunks.as_chunks::<CHAINS>();
+    for group in groups {
+        for (tops, chunk) in tops.iter_mut().zip(group) {
+            raise(tops, chunk);
+        }
+    }
+    more.iter().for_each(|chunk| raise(&mut tops[0], chunk));
+    let [first, others @ ..] = &mut tops;
+    others.iter().for_each(|other| raise(first, other));
+    let both = first.iter().chain(rest);
+    both.fold(top, |a, &b| if b > a { b } else { a })
+}
+
+#[inline(always)]
+fn raise(tops: &mut Lanes, x: &Lanes) {
+    for j in 0..PANEL {
+        tops[j] = if x[j] > tops[j] { x[j] } else { tops[j] };
+    }
+}
+
+/// `row = 2^(scale row + offset)`; returns the sum, in 16 lanes and a tree. `after` is given the
+/// place and the values of every 16, zero-padded.
+#[inline(always)]
+fn exponentials(
+    row: &mut [f32],
+    scale: f32,
+    offset: f32,
+    mut after: impl FnMut(usize, &Lanes),
+) -> f32 {
+    let mut sums = [0.0; PANEL];
+    let (chunks, rest) = row.as_chunks_mut::<PANEL>();
+    let whole = chunks.len() * PANEL;
+    for (i, chunk) in chunks.iter_mut().enumerate() {
+        for j in 0..PANEL {
+            chunk[j] = exp2_one(chunk[j].mul_add(scale, offset));
+            sums[j] += chunk[j];
+        }
+        after(i * PANEL, chunk);
+    }
+    if !rest.is_empty() {
+        let mut last = [0.0; PANEL];
+        for (j, x) in rest.iter_mut().enumerate() {
+            *x = exp2_one(x.mul_add(scale, offset));
+            last[j] = *x;
+            sums[j] += *x;
+        }
+        after(whole, &last);
+    }
+    tree(sums)
+}
