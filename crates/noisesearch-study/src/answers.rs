@@ -160,14 +160,16 @@ impl<'a> Answers<'a> {
             .map(|costs| stats::mean(&costs))
     }
 
-    /// A measure at one place, of all tasks or those of one category.
+    /// A measure at one place, of all tasks or those of one category; its interval lies within the
+    /// measure's range.
     pub fn level(
         &self,
         place: Place,
         measure: &Measure,
         category: Option<&str>,
     ) -> Result<Option<Estimate>, AnswersError> {
-        self.estimate(&[place], (measure, category), &|values| values[0])
+        let found = self.estimate(&[place], (measure, category), &|values| values[0])?;
+        Ok(found.map(|level| level.within(measure.range())))
     }
 
     /// A function of a measure at several places, over the units that have it at all of them;

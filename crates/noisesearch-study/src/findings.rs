@@ -1,6 +1,7 @@
 //! `findings.md`: what several studies found, each with its figure, verdict, numbers and cost.
 
 use crate::answers::Answers;
+use crate::checksum::checksum;
 use crate::claims::{self, Finding, Verdict};
 use crate::figures::scaled;
 use crate::file::CostAxis;
@@ -48,6 +49,7 @@ pub fn write(studies: &[Study], path: &Path) -> Result<(), ReportError> {
             );
         }
         sections += &cost(study, &answers);
+        sections += &numbers(study)?;
     }
     let page = format!("{HEAD}\n{summary}{sections}");
     report::put(path, page.as_bytes())
@@ -116,6 +118,14 @@ fn cost(study: &Study, answers: &Answers) -> String {
         "\nCost of one answer at the last point: {}.\n",
         each.collect::<Vec<_>>().join("; ")
     )
+}
+
+/// What another run of the same study is compared with.
+fn numbers(study: &Study) -> Result<String, ReportError> {
+    let (rows, checksum) = (study.rows.len(), checksum(study.rows)?);
+    Ok(format!(
+        "\nChecksum of its {rows} rows without seconds: `{checksum}`.\n"
+    ))
 }
 
 /// Text on one line that Markdown leaves alone in a table.

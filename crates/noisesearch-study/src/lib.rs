@@ -10,6 +10,7 @@ pub mod answers;
 mod bench;
 mod cell;
 pub mod check;
+mod checksum;
 pub mod claims;
 pub mod curse;
 mod error;

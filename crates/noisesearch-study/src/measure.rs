@@ -67,6 +67,16 @@ impl Measure {
         *self == Self::Set(SetMeasure::Fid)
     }
 
+    /// The smallest and the largest value that it can have.
+    pub fn range(&self) -> (f64, f64) {
+        match self {
+            Self::Score(_) => (f64::NEG_INFINITY, f64::INFINITY),
+            Self::Set(SetMeasure::Fid) => (0.0, f64::INFINITY),
+            Self::Set(SetMeasure::Is) => (1.0, f64::INFINITY),
+            Self::Pass(_) | Self::Set(SetMeasure::Precision | SetMeasure::Recall) => (0.0, 1.0),
+        }
+    }
+
     /// By what a value is multiplied for show: 100 for shares, in percent.
     pub fn scale(&self) -> f64 {
         match self {

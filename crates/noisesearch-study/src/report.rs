@@ -57,6 +57,9 @@ pub enum ReportError {
     /// A figure cannot be rendered.
     #[error(transparent)]
     Png(#[from] PngError),
+    /// A row cannot be written as JSON.
+    #[error("cannot write a row of the results: {0}")]
+    Row(#[from] serde_json::Error),
     /// The disk.
     #[error("cannot write {path}: {source}; check space and rights, and run the study again")]
     Write {

@@ -49,6 +49,18 @@ impl Estimate {
             n,
         }
     }
+
+    /// The interval without what lies outside of the `range` of the number, which cannot be so; an
+    /// infinite end stays, since it says that nothing is known.
+    pub fn within(self, (least, most): (f64, f64)) -> Self {
+        let inside = |end: f64| match end.is_finite() {
+            // The value itself is never cut off, should rounding have put it outside.
+            true => end.clamp(least.min(self.value), most.max(self.value)),
+            false => end,
+        };
+        let (low, high) = (inside(self.low), inside(self.high));
+        Self { low, high, ..self }
+    }
 }
 
 /// Estimates a function of column means. `columns: [c][n]`, finite, row `i` of all columns is one

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, identity};
 use crate::cell::{self, Ended};
+use crate::checksum::checksum;
 use crate::error::StudyError;
 use crate::images::Gallery;
 use crate::known::Store;
@@ -45,6 +46,8 @@ pub struct Report {
     pub cells: usize,
     /// Cells with an answer: rows of `results.jsonl`.
     pub rows: usize,
+    /// Of all numbers but the measured seconds: the same again whenever the study is run again.
+    pub checksum: String,
     /// Candidates made by this process.
     pub made: u64,
     /// Seconds of this process.
@@ -198,6 +201,7 @@ impl Work<'_, '_, '_> {
             directory: output.path().to_owned(),
             cells: self.plan.cells(),
             rows: rows.len(),
+            checksum: checksum(&rows)?,
             made: self.tally.made,
             seconds: began.elapsed().as_secs_f64(),
         };

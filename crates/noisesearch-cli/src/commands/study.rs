@@ -60,11 +60,12 @@ pub fn run(args: &Study) -> anyhow::Result<Exit> {
 
 fn line(report: &Report) -> String {
     format!(
-        "{}: {} cells, {} candidates made, {:.1} s: {}\n",
+        "{}: {} cells, {} candidates made, {:.1} s, checksum {}: {}\n",
         report.study,
         report.cells,
         report.made,
         report.seconds,
+        report.checksum,
         report.directory.join("report.html").display()
     )
 }

@@ -1,6 +1,7 @@
 //! The statistics on simulated numbers whose truth is known.
 
 use super::*;
+use crate::measure::Measure;
 use noisesearch_core::noise::Stream;
 
 /// `count` independent standard normals of simulation `run`.
@@ -75,6 +76,21 @@ fn few_or_equal_units_have_honest_intervals() {
     assert_eq!((same.low, same.high), (2.0, 2.0));
     let few = jackknife(1.0, &[1.0; GROUPS], GROUPED_UNITS_MIN - 1);
     assert_eq!(few.high, f64::INFINITY);
+}
+
+/// A recall of 0.5 over 40 units whose groups give 0.4 and 0.6 by turns: the interval of the
+/// jackknife reaches beyond both ends.
+#[test]
+fn the_interval_of_a_share_is_one_of_shares() {
+    let without: Vec<f64> = (0..GROUPS).map(|g| 0.4 + 0.2 * (g % 2) as f64).collect();
+    let recall = jackknife(0.5, &without, GROUPED_UNITS_MIN);
+    assert!(recall.high > 1.3 && recall.low < -0.3, "{recall:?}");
+    let within = |name| recall.within(Measure::named(name).range());
+    assert_eq!((within("recall").low, within("recall").high), (0.0, 1.0));
+    assert_eq!((within("fid").low, within("fid").high), (0.0, recall.high));
+    assert_eq!(within("clip"), recall);
+    let unknown = jackknife(0.5, &without, 1).within((0.0, 1.0));
+    assert_eq!(unknown.high, f64::INFINITY);
 }
 
 /// For a mean the jackknife's variance is the textbook one; the interval must hold the truth.
