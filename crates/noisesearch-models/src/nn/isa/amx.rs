@@ -6,8 +6,10 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
 
+#[cfg(target_arch = "x86_64")]
 const ROWS: usize = 16;
 /// bf16 numbers in a row of a tile.
+#[cfg(target_arch = "x86_64")]
 const DEPTH: usize = 32;
 
 /// Whether the processor has tiles of bf16, and the system lets this process use them.
@@ -20,7 +22,7 @@ pub(super) fn available() -> bool {
     found & BF16 != 0 && found & TILES != 0 && permitted()
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
 pub(super) fn available() -> bool {
     false
 }
