@@ -7,8 +7,10 @@ use super::Words;
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
 
+#[cfg(target_arch = "x86_64")]
 const ROWS: usize = 16;
 /// Bytes in a row of a tile.
+#[cfg(target_arch = "x86_64")]
 const WIDTH: usize = 64;
 
 /// Whether the processor has tiles of bf16 and of int8, and the system lets this process use them.
@@ -22,7 +24,7 @@ pub(super) fn available() -> bool {
     __cpuid_count(7, 0).edx & all == all && permitted()
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
 pub(super) fn available() -> bool {
     false
 }
