@@ -3,7 +3,8 @@
 //! An image is `[height, width, channels]` (channels innermost), a sequence is
 //! `[tokens, channels]`, so a sequence is an image read in reading order. Every operation takes
 //! the instruction level ([`isa::Isa`]) first, writes into memory of the caller (see
-//! [`buffer::Arena`]) and runs on the calling thread; networks run rows in parallel. Each output
+//! [`buffer::Arena`]) and runs on the calling thread, where it does not say otherwise; networks run
+//! rows in parallel. Each output
 //! is computed in one fixed order of exactly rounded operations. So a result depends neither on
 //! the batch, nor on the number of threads, nor on the processor.
 //!

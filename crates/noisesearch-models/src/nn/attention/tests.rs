@@ -1,4 +1,5 @@
 use super::*;
+use crate::nn::gemm::PackedWeight;
 use crate::nn::testing::{assert_close, same_on_every_isa, wave};
 
 /// One head of one query; `bias` of a key is added to its scaled product.
@@ -87,6 +88,34 @@ fn self_attention_follows_its_formula() {
         let qkv = wave(tokens * 3 * heads * dim, 1.0);
         check(Attention::packed(&qkv, heads, dim));
     }
+}
+
+/// Studies of the lab's models were made with these bits.
+#[test]
+fn in_f32_few_keys_are_whole_rows_of_softmax() {
+    let (tokens, dim) = (257, 20);
+    let qkv = wave(tokens * 3 * dim, 1.0);
+    let part = |i: usize| -> Vec<f32> {
+        let rows = qkv.chunks(3 * dim);
+        rows.flat_map(|row| &row[i * dim..][..dim])
+            .copied()
+            .collect()
+    };
+    let (q, k, v) = (part(0), part(1), part(2));
+    let isa = Isa::best();
+    let product = |left: &[f32], right: &[f32], inputs: usize| {
+        let mut out = vec![0.0; left.len() / inputs * (right.len() / inputs)];
+        let right = PackedWeight::new(right, &[], right.len() / inputs, inputs);
+        right.apply(isa, Windows::rows(left, inputs), &mut out, Epilogue::Store);
+        out
+    };
+    let mut weights = product(&q, &k, dim);
+    softmax(isa, &mut weights, tokens, usual_scale(dim));
+    let columns = (0..dim).flat_map(|i| v[i..].iter().step_by(dim).copied());
+    let want = product(&weights, &columns.collect::<Vec<_>>(), tokens);
+    let mut got = vec![f32::NAN; tokens * dim];
+    Attention::packed(&qkv, 1, dim).apply(isa, &mut Arena::default(), &mut got);
+    assert_eq!(got, want);
 }
 
 #[test]
