@@ -59,9 +59,9 @@ impl Multiply for Plain {
     fn multiply(a: u32, words: &Words, mut sum: Sums) -> Sums {
         for i in 0..4 {
             let a = byte(a, i);
-            for j in 0..PANEL {
+            for (sum, &word) in sum.iter_mut().zip(&words.0) {
                 // Neither is out of range, see `INPUTS_MAX`; checks would cost more than both.
-                sum[j] = sum[j].wrapping_add(a.wrapping_mul(byte(words.0[j], i)));
+                *sum = sum.wrapping_add(a.wrapping_mul(byte(word, i)));
             }
         }
         sum

@@ -80,8 +80,9 @@ impl Tiles<'_> {
             self.0
                 .finish(row + i * PART, panel, &part.each_ref().map(whole));
         }
-        for m in rows - rows % PART..rows {
-            self.0.finish(row + m, panel, &[whole(&bits[m])]);
+        let last = rows - rows % PART;
+        for (m, bits) in bits.iter().enumerate().take(rows).skip(last) {
+            self.0.finish(row + m, panel, &[whole(bits)]);
         }
     }
 }
