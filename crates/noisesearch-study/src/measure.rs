@@ -71,6 +71,7 @@ impl Measure {
     pub fn range(&self) -> (f64, f64) {
         match self {
             Self::Score(_) => (f64::NEG_INFINITY, f64::INFINITY),
+            Self::Rank(_) => (-1.0, 1.0),
             Self::Set(SetMeasure::Fid) => (0.0, f64::INFINITY),
             Self::Set(SetMeasure::Is) => (1.0, f64::INFINITY),
             Self::Pass(_) | Self::Set(SetMeasure::Precision | SetMeasure::Recall) => (0.0, 1.0),
