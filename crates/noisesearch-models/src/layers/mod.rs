@@ -3,9 +3,9 @@
 //! A sequence is `[b, tokens, channels]`, an image `[b, height, width, channels]`: channels are
 //! always innermost, so a 1x1 convolution is a [`Linear`] and an image is a sequence by `reshape`.
 //! On the CPU a layer holds packed weights, f32, bf16 or int8, and runs the kernels of
-//! [`crate::nn`] with all threads; elsewhere it holds tensors and runs candle's operations. Both follow one formula,
-//! which the tests compute again. On the CPU a row's result does not depend on its neighbours, on
-//! the batch or on the number of threads, bit for bit.
+//! [`crate::nn`] with all threads; elsewhere it holds tensors and runs candle's operations. Both
+//! follow one formula, which the tests compute again. On the CPU a row's result does not depend on
+//! its neighbours, on the batch or on the number of threads, bit for bit.
 
 mod activation;
 mod attention;
