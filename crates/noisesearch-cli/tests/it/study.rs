@@ -75,8 +75,18 @@ fn a_study_gives_the_same_again_and_after_kills() {
     }
     assert!(killed >= 3, "only {killed} kills hit the study");
     assert!(!scratch.path(format!("two/curves/{RESULTS}")).exists() || killed < 6);
-    scratch.done(&command);
+    let done = scratch.done(&command);
     assert_eq!(rows(&scratch, "two/curves"), whole);
+    // Whoever ran it again sees this without comparing rows.
+    let checksum = study["checksum"].as_str().unwrap();
+    assert!(
+        done.out.contains(&format!("checksum {checksum}: ")),
+        "{}",
+        done.out
+    );
+    let findings = String::from_utf8(scratch.read("two/findings.md")).unwrap();
+    let said = format!("Checksum of its 8 rows without seconds: `{checksum}`.");
+    assert!(findings.contains(&said), "{findings}");
 }
 
 #[test]
