@@ -70,7 +70,7 @@ fn on_floats(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> 
         Some(bias) => bias.clone(),
         None => Tensor::zeros(0, DType::F32, q.device())?,
     };
-    let part = share(b * queries).min(queries).min(PART).max(1);
+    let part = share(b * queries).min(queries).clamp(1, PART);
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let bias = bias.contiguous()?;
     let [qs, ks, vs, bs] = [&q, &k, &v, &bias].map(Tensor::storage_and_layout);
