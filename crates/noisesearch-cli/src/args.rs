@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use noisesearch::Isa;
 use noisesearch::limits::CONFIG_BYTES_MAX;
+use noisesearch::preview::Preview;
 use noisesearch::size::Size;
 use noisesearch::spec::{Spec, Task};
 use noisesearch_core::budget::{Budget, Target};
@@ -154,6 +155,10 @@ pub struct Generate {
     /// Solver steps of a candidate during search [default: those of the answer]
     #[arg(long, value_name = "N")]
     pub search_steps: Option<u16>,
+    /// How x0-predictions are decoded to be scored: full, or linear, which is rough and fast and
+    /// for models with latents [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub preview: Option<Preview>,
     /// Decides every noise [default: random, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -229,6 +234,7 @@ impl Generate {
             budget: self.budget,
             until: self.until,
             search_steps: self.search_steps,
+            preview: self.preview,
             seed: self.seed,
             batch: self.batch,
             cache: self.cache,

@@ -49,6 +49,7 @@ fn common(spec: &Checked, engine: &Engine) -> impl Iterator<Item = (&'static str
         ("engine", json!(ENGINE_VERSION)),
     ]
     .into_iter()
+    .chain(engine.preview_name().map(|name| ("preview", json!(name))))
 }
 
 fn print(

@@ -121,6 +121,9 @@ struct Answer {
 
 impl Work<'_> {
     fn go(self, opened: Opened, mut control: Control) -> Result<Summary, Error> {
+        if let Some(note) = self.engine.preview_note() {
+            control.observer.note(&note);
+        }
         let terms = self.spec.terms()?;
         let mut search = self
             .spec
