@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use noisesearch::Isa;
 use noisesearch::limits::CONFIG_BYTES_MAX;
+use noisesearch::preview::Preview;
 use noisesearch::size::Size;
 use noisesearch::spec::{Spec, Task};
 use noisesearch_core::budget::{Budget, Target};
@@ -158,6 +159,10 @@ pub struct Generate {
     /// these is the answer [default: that of --dtype]
     #[arg(long, visible_alias = "search-precision", value_name = "FORMAT")]
     pub search_dtype: Option<String>,
+    /// How x0-predictions are decoded to be scored: full, or linear, which is rough and fast and
+    /// for models with latents [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub preview: Option<Preview>,
     /// Decides every noise [default: random, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -234,6 +239,7 @@ impl Generate {
             until: self.until,
             search_steps: self.search_steps,
             search_dtype: self.search_dtype,
+            preview: self.preview,
             seed: self.seed,
             batch: self.batch,
             cache: self.cache,

@@ -14,6 +14,7 @@ pub mod parity;
 pub mod path;
 pub mod pipeline;
 pub mod prediction;
+pub mod preview;
 pub mod replay;
 pub mod schedule;
 pub mod solver;

@@ -49,6 +49,11 @@ pub trait Verifier: Send + Sync {
     fn passes(&self, _score: f64) -> Option<bool> {
         None
     }
+    /// Whether a rough picture, without the decoder's detail, may be scored as a preview. A
+    /// verifier that looks for exact shapes, or compares two decoded pictures, says no.
+    fn takes_rough_previews(&self) -> bool {
+        true
+    }
     /// How the score changes with the pixels, for a verifier that can say; a search may climb it.
     /// A verifier that only evaluates does not say.
     fn gradient(&self) -> Option<&dyn ScoreGradient> {
@@ -82,6 +87,9 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
     }
     fn passes(&self, score: f64) -> Option<bool> {
         (**self).passes(score)
+    }
+    fn takes_rough_previews(&self) -> bool {
+        (**self).takes_rough_previews()
     }
     fn gradient(&self) -> Option<&dyn ScoreGradient> {
         (**self).gradient()

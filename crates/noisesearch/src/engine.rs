@@ -16,6 +16,7 @@ use crate::gradient;
 use crate::identity;
 use crate::meter::Meter;
 use crate::picture::Picture;
+use crate::preview;
 use crate::registry::{Model, ModelEntry, Registry};
 use crate::spec::Checked;
 use noisesearch_core::drive::Lost;
@@ -26,6 +27,7 @@ use noisesearch_core::level::Level;
 use noisesearch_core::recipe::{Recipe, VerifierName};
 use noisesearch_models::denoiser::{Conditioner, Conditioning, Decoder, Denoiser};
 use noisesearch_models::path::NoisePath;
+use noisesearch_models::preview::Linear;
 use noisesearch_models::schedule::Schedule;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
@@ -38,6 +40,8 @@ pub struct Engine {
     conditioner: Box<dyn Conditioner>,
     denoiser: Meter,
     decoder: Box<dyn Decoder>,
+    /// Decodes x0-predictions in its place.
+    preview: Option<Linear>,
     path: NoisePath,
     schedule: Schedule,
     weights: String,
@@ -97,7 +101,9 @@ impl Engine {
             gradient::check(registry, &entry, &model, &verifiers, name)?;
         }
         let verifiers = Arc::new(verifiers);
-        Ok(Self::of(model, verifiers, cond, (spec, &files)))
+        let mut engine = Self::of(model, verifiers, cond, (spec, &files));
+        engine.preview = engine.linear(spec)?;
+        Ok(engine)
     }
 
     /// The same model and verifiers in the number format of what is handed out.
@@ -128,6 +134,7 @@ impl Engine {
             conditioner: model.conditioner,
             denoiser: Meter::new(model.denoiser),
             decoder: model.decoder,
+            preview: None,
             path: model.path,
             schedule: model.schedule,
             weights: model.weights,
@@ -147,13 +154,31 @@ impl Engine {
     /// it again.
     ///
     /// # Errors
-    /// [`Error::Task`] when the model cannot be asked this; then it is as it was.
+    /// [`Error::Task`] when the model cannot be asked this, and a refusal of linear previews; then
+    /// it is as it was.
     pub fn turn(&mut self, spec: &Checked) -> Result<(), Error> {
-        self.cond = self.conditioner.encode(&spec.task, spec.guidance)?;
+        let cond = self.conditioner.encode(&spec.task, spec.guidance)?;
+        self.preview = self.linear(spec)?;
+        self.cond = cond;
         self.task = spec.task.clone();
         (self.solver, self.batch) = (spec.solver, spec.batch);
         self.cache = Mutex::new(cache(spec));
         Ok(())
+    }
+
+    /// The linear decoder of previews, if `spec` asks for it.
+    fn linear(&self, spec: &Checked) -> Result<Option<Linear>, Error> {
+        preview::open(spec, (&self.denoiser, &*self.decoder), &self.verifiers)
+    }
+
+    /// What a person is told of it.
+    pub(crate) fn preview_note(&self) -> Option<String> {
+        self.preview.as_ref().map(preview::note)
+    }
+
+    /// What decodes x0-predictions in the decoder's place, and how it was fitted.
+    pub(crate) fn preview_name(&self) -> Option<String> {
+        self.preview.as_ref().map(|_| preview::name())
     }
 
     /// Whether a search can follow the gradient of this verifier here.

@@ -58,6 +58,7 @@ fn common(engine: &Engine) -> impl Iterator<Item = (&'static str, Value)> {
         ("engine", json!(ENGINE_VERSION)),
     ]
     .into_iter()
+    .chain(engine.preview_name().map(|name| ("preview", json!(name))))
 }
 
 fn print(

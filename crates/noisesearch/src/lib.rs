@@ -32,6 +32,7 @@ pub mod measure;
 pub mod memory;
 mod meter;
 pub mod observe;
+pub mod preview;
 pub mod record;
 pub mod registry;
 mod relay;

@@ -116,6 +116,9 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn go(self, opened: Opened, mut control: Control) -> Result<Summary, Error> {
+        if let Some(note) = self.engines.candidates().preview_note() {
+            control.observer.note(&note);
+        }
         let terms = self.spec.terms()?;
         let mut search = self
             .spec

@@ -6,6 +6,7 @@
 
 use crate::files::Files;
 use crate::limits::{BATCH_MAX, CACHE_BYTES, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
+use crate::preview::Preview;
 use crate::registry::Registry;
 use crate::size::Size;
 use crate::spec_judges::{Asked, Judges};
@@ -54,6 +55,8 @@ pub struct Spec {
     pub guidance: Option<f32>,
     /// Name of the deterministic solver.
     pub solver: Option<String>,
+    /// How x0-predictions are decoded for their scores: `full`, the default, or `linear`.
+    pub preview: Option<Preview>,
     /// From which every noise is drawn, 0 to 2^63 - 1.
     pub seed: Option<u64>,
     /// Rows that run together, 1 to 256; changes speed and nothing else.
@@ -111,6 +114,8 @@ pub struct Resolved {
     pub guidance: f32,
     /// The deterministic solver.
     pub solver: Solver,
+    /// How x0-predictions are decoded for their scores.
+    pub preview: Preview,
     /// From which every noise is drawn.
     pub seed: u64,
     /// Rows that run together.
@@ -173,6 +178,7 @@ impl Spec {
             search_steps: self.search_steps.or(base.search_steps),
             guidance: self.guidance.or(base.guidance),
             solver: self.solver.or(base.solver),
+            preview: self.preview.or(base.preview),
             seed: self.seed.or(base.seed),
             batch: self.batch.or(base.batch),
             cache: self.cache.or(base.cache),
@@ -199,12 +205,7 @@ impl Spec {
         registry: &Registry,
         elsewhere: &[String],
     ) -> Result<Checked, SpecError> {
-        let task = match (self.prompt, self.class) {
-            (Some(prompt), None) => Task::Prompt(prompt),
-            (None, Some(class)) => Task::Class(class),
-            (None, None) => return Err(SpecError::NoTask),
-            (Some(_), Some(_)) => return Err(SpecError::TwoTasks),
-        };
+        let task = one_task(self.prompt, self.class)?;
         let mut files = Files {
             width: self.width,
             height: self.height,
@@ -252,6 +253,7 @@ impl Spec {
             solver: self
                 .solver
                 .map_or(Ok(defaults.solver), |name| name.parse())?,
+            preview: self.preview.unwrap_or_default(),
             seed: within("seed", self.seed.unwrap_or(0), 0, i64::MAX as u64)?,
             batch,
             cache: self.cache.unwrap_or(Size(CACHE_BYTES)),
@@ -263,6 +265,16 @@ impl Spec {
         resolved.search = resolved.search.resolve(&terms)?;
         resolved.search.build(&terms)?;
         Ok(Checked(resolved))
+    }
+}
+
+/// The task that is given, which must be one.
+fn one_task(prompt: Option<String>, class: Option<String>) -> Result<Task, SpecError> {
+    match (prompt, class) {
+        (Some(prompt), None) => Ok(Task::Prompt(prompt)),
+        (None, Some(class)) => Ok(Task::Class(class)),
+        (None, None) => Err(SpecError::NoTask),
+        (Some(_), Some(_)) => Err(SpecError::TwoTasks),
     }
 }
 
@@ -339,6 +351,8 @@ impl Checked {
             search_steps: Some(self.search_steps),
             guidance: Some(self.guidance),
             solver: Some(self.solver.name().to_owned()),
+            // Runs from before there was a choice have none.
+            preview: (self.preview != Preview::Full).then_some(self.preview),
             seed: Some(self.seed),
             batch: Some(self.batch),
             cache: Some(self.cache),

@@ -175,6 +175,16 @@ pub enum SpecError {
         /// The names of those that have one.
         able: String,
     },
+    /// Linear previews where there are none.
+    #[error("linear previews are not for {what} `{name}`: {why}; use --preview full")]
+    NoLinearPreview {
+        /// Model or verifier.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What it lacks.
+        why: String,
+    },
     /// A verifier that is followed and not optimised.
     #[error(
         "search {search} follows verifier `{name}`, which is not optimised; optimised: {known}"

@@ -19,5 +19,6 @@ mod half;
 #[path = "../../../noisesearch/tests/hub/server.rs"]
 mod hub_server;
 mod measure;
+mod previews;
 mod slow_program;
 mod study;

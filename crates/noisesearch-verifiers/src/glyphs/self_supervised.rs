@@ -36,6 +36,10 @@ impl Verifier for SelfSupervised {
         &self.id
     }
 
+    fn takes_rough_previews(&self) -> bool {
+        false
+    }
+
     fn early_level(&self) -> Option<Level> {
         Level::new(0.4).ok()
     }

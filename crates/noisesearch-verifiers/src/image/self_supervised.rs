@@ -142,6 +142,10 @@ impl Verifier for Agreement {
         &self.id
     }
 
+    fn takes_rough_previews(&self) -> bool {
+        false
+    }
+
     fn early_level(&self) -> Option<Level> {
         Level::new(0.4).ok()
     }

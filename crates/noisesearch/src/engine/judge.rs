@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use noisesearch_core::drive::Lost;
 use noisesearch_core::job::{Outcome, Scores};
 use noisesearch_core::recipe::VerifierName;
-use noisesearch_models::denoiser::Denoiser;
+use noisesearch_models::denoiser::{Decoder, Denoiser};
 use noisesearch_models::gradient::Slope;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use std::sync::atomic::Ordering;
@@ -19,15 +19,31 @@ impl Engine {
         let Solved {
             samples, mut made, ..
         } = solved;
-        for batch in samples.chunks(self.batch) {
-            self.judge_batch(batch, &mut made)?;
+        let (rough, whole): (Vec<Sample>, Vec<Sample>) = samples
+            .into_iter()
+            .partition(|sample| sample.preview && self.preview.is_some());
+        for batch in whole.chunks(self.batch) {
+            self.judge_batch(&*self.decoder, batch, &mut made)?;
+        }
+        if let Some(linear) = &self.preview {
+            for batch in rough.chunks(self.batch) {
+                self.judge_batch(linear, batch, &mut made)?;
+            }
         }
         Ok(made)
     }
 
-    fn judge_batch(&self, samples: &[Sample], made: &mut [Made]) -> Result<(), Error> {
-        let images = self.decode(samples.iter().map(|sample| &sample.x))?;
-        let early = |index: usize| self.decode(samples.iter().map(|sample| &sample.early[index]));
+    fn judge_batch(
+        &self,
+        decoder: &dyn Decoder,
+        samples: &[Sample],
+        made: &mut [Made],
+    ) -> Result<(), Error> {
+        let images = self.decode(decoder, samples.iter().map(|sample| &sample.x))?;
+        let early = |index: usize| {
+            let early = samples.iter().map(|sample| &sample.early[index]);
+            self.decode(&*self.decoder, early)
+        };
         let early: Vec<Tensor> = (0..self.early.len()).map(early).collect::<Result<_, _>>()?;
         let mut columns = Vec::with_capacity(self.verifiers.len());
         for verifier in self.verifiers.iter() {
@@ -68,7 +84,11 @@ impl Engine {
         Ok(())
     }
 
-    fn decode<'a>(&self, samples: impl Iterator<Item = &'a Vec<f32>>) -> Result<Tensor, Error> {
+    fn decode<'a>(
+        &self,
+        decoder: &dyn Decoder,
+        samples: impl Iterator<Item = &'a Vec<f32>>,
+    ) -> Result<Tensor, Error> {
         let shape = self.denoiser.shape();
         let values: Vec<f32> = samples.flatten().copied().collect();
         let len = shape.channels * shape.height * shape.width;
@@ -78,9 +98,7 @@ impl Engine {
             shape.height,
             shape.width,
         );
-        Ok(self
-            .decoder
-            .decode(&Tensor::from_vec(values, dims, &Device::Cpu)?)?)
+        Ok(decoder.decode(&Tensor::from_vec(values, dims, &Device::Cpu)?)?)
     }
 }
 

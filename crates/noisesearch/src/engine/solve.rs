@@ -25,6 +25,8 @@ pub struct Solved {
 pub(super) struct Sample {
     /// Position among what is wanted.
     pub place: usize,
+    /// Whether it is an x0-prediction, not a finished sample.
+    pub preview: bool,
     /// The latent, `[c, h, w]` row-major.
     pub x: Vec<f32>,
     /// Per early level, the prediction nearest to it.
@@ -57,11 +59,17 @@ impl Engine {
             match row.state() {
                 Err(failure) => result = Ok(Outcome::Failed(failure.clone())),
                 Ok(state) => {
+                    let preview = view.is_some();
                     let x = view.unwrap_or_else(|| state.x.clone());
                     let nearest = early.into_iter();
                     let early = nearest.map(|seen| seen.map_or_else(|| x.clone(), |(_, x0)| x0));
                     let early = early.collect();
-                    samples.push(Sample { place, x, early });
+                    samples.push(Sample {
+                        place,
+                        preview,
+                        x,
+                        early,
+                    });
                 }
             }
             let picture = None;
