@@ -6,7 +6,7 @@ compared with ours of the same precision, where we have that one.
 from dataclasses import dataclass
 
 # What `--example bench` can compute in.
-PRECISIONS = ("f32", "bf16")
+PRECISIONS = ("f32", "bf16", "int8")
 
 EAGER = ("f32", "bf16")
 IMAGES = ("f32", "f32 channels_last", "bf16 channels_last")
