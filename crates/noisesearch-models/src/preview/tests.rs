@@ -42,7 +42,7 @@ fn affine(factor: usize, bend: f64) -> Affine {
     }
 }
 
-/// Without the bias's column in the system this is off by 0.1.
+/// Seen to fail without the bias's column in the system.
 #[test]
 fn a_linear_decoder_is_recovered() {
     let decoder = affine(8, 0.0);

@@ -164,7 +164,7 @@ fn windows_into_an_image_have_one_scale() {
         let mut want = vec![0.0; lines * width * n];
         whole.apply(Isa::PLAIN, windows(0, lines), &mut want, Epilogue::Store);
         let want: Vec<f64> = want.into_iter().map(f64::from).collect();
-        // Rounding to 1 in 254 of the largest; seen to fail with numbers that are cut off.
+        // Rounding to 1 in 254 of the largest.
         assert_close(&all, &want, 1.2e-2);
     }
 }
