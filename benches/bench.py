@@ -82,8 +82,6 @@ def errors(row, sides):
 
 def measured(row, rounds):
     sides = started(row)
-    for side in sides:
-        side.ready()
     compared = not isinstance(row, SearchRow) and row.same
     error = list(errors(row, sides)) if compared else [None] * len(sides)
     first = next(side for side in sides if side.name.startswith("PyTorch"))

@@ -20,16 +20,17 @@ def example(name, *arguments):
 
 
 class Server:
-    """A process that answers each line it reads with a line."""
+    """A process that answers each line it reads with a line.
+
+    It is made when its subject is loaded: loading takes more memory than what is loaded, so sides
+    load one after the other.
+    """
 
     def __init__(self, name, precision, command):
         self.name, self.precision = name, precision
         environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env=environment)
-
-    def ready(self):
-        """Waits until its subject is loaded; sides load at the same time."""
         self.read()
 
     def read(self):
@@ -52,7 +53,7 @@ class Server:
 
 
 class Program:
-    """Whole runs of the program, by the seconds that it reports."""
+    """Whole runs of the program, started anew for each, by the seconds that it reports."""
 
     def __init__(self, row, precision):
         self.name, self.precision = f"noisesearch {precision}", precision
@@ -61,9 +62,6 @@ class Program:
                         "--steps", "20", "--guidance", "2", "--solver", "euler", "--seed", "1",
                         "--dtype", precision,
                         "--search", row.algorithm, "--verifier", "clip", "--out", self.out.name]
-
-    def ready(self):
-        """It is started anew for every run."""
 
     def seconds(self):
         out = subprocess.run(self.command, check=True, capture_output=True, text=True).stdout

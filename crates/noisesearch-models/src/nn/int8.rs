@@ -6,7 +6,7 @@
 //!
 //! > `y = sum * (row's scale * column's scale) + bias`
 //!
-//! in f32, in this order. The sum of products is a whole number that i32 holds ([`INPUTS_MAX`]);
+//! in f32, in this order. The sum of products is a whole number that i32 holds (`INPUTS_MAX`);
 //! so every unit of every processor gives the same bits, in whatever order it adds.
 //!
 //! A weight's panel is `[k / 4][16]` words of four neighbouring inputs, the first in the lowest
