@@ -5,8 +5,9 @@ use crate::common::{Scratch, png_pixels, png_size};
 use crate::folders;
 use serde_json::Value;
 
-/// A program that scores every picture by a checksum of its file.
-const CHECKSUM: &str = "#!/bin/sh
+/// A program that scores every picture by a checksum of its file, so that another picture has
+/// another score.
+pub const CHECKSUM: &str = "#!/bin/sh
 while read -r line; do
   id=${line#*'\"id\":'}
   id=${id%%,*}

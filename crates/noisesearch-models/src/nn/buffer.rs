@@ -27,6 +27,13 @@ impl<T: Copy + Default> Buffer<T> {
         }
     }
 
+    /// Makes it `len` long or longer; what then stands in it is not specified.
+    pub(super) fn grow(&mut self, len: usize) {
+        if self.len < len {
+            *self = Self::zeros(len);
+        }
+    }
+
     fn capacity(&self) -> usize {
         self.storage.len() - self.start
     }

@@ -18,13 +18,6 @@ pub(crate) struct Rounded {
     gathered: Buffer<u16>,
 }
 
-/// Makes room for `len` numbers.
-fn grow(memory: &mut Buffer<u16>, len: usize) {
-    if memory.len() < len {
-        *memory = Buffer::zeros(len);
-    }
-}
-
 thread_local! {
     static ROUNDED: RefCell<Rounded> = RefCell::default();
 }
@@ -55,7 +48,7 @@ impl Rounded {
     fn rows(&mut self, isa: Isa, left: Windows, regular: bool) -> Windows<'_, u16> {
         let span = left.span();
         let behind = TILE * left.step;
-        grow(&mut self.span, span + behind);
+        self.span.grow(span + behind);
         isa.run(Round {
             from: &left.data[..span],
             to: &mut self.span[..span],
@@ -74,7 +67,7 @@ fn gather<'a>(left: Windows<u16>, to: &'a mut Buffer<u16>) -> Windows<'a, u16> {
     let (k, count) = (left.runs * left.run_len, left.count);
     let padded = k.next_multiple_of(DEPTH);
     let len = (count + TILE) * padded;
-    grow(to, len);
+    to.grow(len);
     for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
         let [start] = left.starts::<1>(i);
         let (inside, behind) = row.split_at_mut(k);

@@ -2,14 +2,13 @@
 //! in place.
 
 use super::{DEPTH, TILE};
+use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel};
 use std::cell::RefCell;
 
 /// Numbers of a block of rows: an eighth of a 1 MiB second-level cache.
 const BLOCK: usize = 128 * 1024;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// Added to a number of `±2^22` it leaves the nearest whole one, ties to even, in the low bits.
 const WHOLE: f32 = 12_582_912.0;
 /// Numbers that are all below it are taken for zeros; `127 / 1e-36` is finite.
@@ -72,8 +71,8 @@ pub(super) fn round(x: f32, inverse: f32) -> u8 {
 /// Memory for rounded rows, kept by every thread.
 #[derive(Debug, Default)]
 pub(super) struct Rounded {
-    numbers: Vec<u8>,
-    gathered: Vec<u8>,
+    numbers: Buffer<u8>,
+    gathered: Buffer<u8>,
     scales: Vec<f32>,
 }
 
@@ -157,16 +156,15 @@ impl Rounded {
     }
 }
 
-/// `len` bytes that start on a cache line.
-fn aligned(bytes: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    bytes.resize(bytes.len().max(len + LINE), 0);
-    let start = bytes.as_ptr().align_offset(LINE).min(LINE);
-    &mut bytes[start..][..len]
+/// `len` bytes of it, which start on a cache line.
+fn aligned(bytes: &mut Buffer<u8>, len: usize) -> &mut [u8] {
+    bytes.grow(len);
+    &mut bytes[..len]
 }
 
 /// Rows of stretches one after the other, padded to a multiple of [`DEPTH`]. What stands there
 /// does not matter: the weight's words are zero.
-fn gather<'a>(left: Windows<u8>, to: &'a mut Vec<u8>) -> Windows<'a, u8> {
+fn gather<'a>(left: Windows<u8>, to: &'a mut Buffer<u8>) -> Windows<'a, u8> {
     let (k, count) = (left.runs * left.run_len, left.count);
     let padded = k.next_multiple_of(DEPTH);
     let to = aligned(to, (count + TILE) * padded);
