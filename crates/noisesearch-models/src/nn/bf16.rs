@@ -19,14 +19,13 @@ use super::buffer::Buffer;
 use super::epilogue::Epilogue;
 use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
-use super::lanes::{PANEL, load};
-pub(crate) use left::{Rounded, round};
+use super::lanes::{Lanes, PANEL};
+use super::tiles::{self, TILE};
+pub(crate) use left::{Rounded, round, round_all};
 use std::sync::OnceLock;
 
 /// Inputs that a tile takes at a time.
 pub(super) const DEPTH: usize = 32;
-/// Rows of a tile.
-const TILE: usize = 16;
 /// Two inputs of 16 columns.
 type Words = [u32; PANEL];
 
@@ -152,10 +151,10 @@ impl Job<'_> {
 
     /// The bias of a panel.
     #[inline(always)]
-    fn bias(&self, panel: usize) -> [f32; PANEL] {
+    fn bias(&self, panel: usize) -> &Lanes {
         match self.bias.is_empty() {
-            true => [0.0; PANEL],
-            false => load(&self.bias[panel * PANEL..][..PANEL]),
+            true => &[0.0; PANEL],
+            false => &self.bias.as_chunks().0[panel],
         }
     }
 }
@@ -232,7 +231,7 @@ impl Unit {
 
     fn run(self, isa: Isa, job: Job) {
         match self {
-            Self::Tiles => isa.run(tile::Tiles(job, isa)),
+            Self::Tiles => tiles::sweep(isa, job),
             Self::Dots => isa.run(dot::Dots(job)),
             Self::Plain(order) => isa.run(plain::Plain(job, order)),
         }

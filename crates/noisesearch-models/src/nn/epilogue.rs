@@ -42,15 +42,23 @@ impl Epilogue<'_> {
             }
             Epilogue::Add => {
                 for m in 0..M {
-                    out[row(m)].iter_mut().zip(&y[m]).for_each(|(z, y)| *z += y);
+                    let to = &mut out[row(m)];
+                    let mut z = load(to);
+                    for j in 0..PANEL {
+                        z[j] += y[m][j];
+                    }
+                    to.copy_from_slice(&z);
                 }
             }
             Epilogue::AddGated(gate) => {
                 let gate = load(&gate[column..(column + PANEL).min(gate.len())]);
                 for m in 0..M {
-                    for (j, z) in out[row(m)].iter_mut().enumerate() {
-                        *z = gate[j].mul_add(y[m][j], *z);
+                    let to = &mut out[row(m)];
+                    let mut z = load(to);
+                    for j in 0..PANEL {
+                        z[j] = gate[j].mul_add(y[m][j], z[j]);
                     }
+                    to.copy_from_slice(&z);
                 }
             }
         }

@@ -11,7 +11,7 @@
 //! The left operand is never copied: [`Windows`] describes plain rows and the windows of a
 //! convolution alike.
 
-use super::accumulate::{Ahead, accumulate};
+use super::accumulate::accumulate;
 use super::activation::{gelu, silu};
 use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
@@ -263,27 +263,24 @@ impl Gemm<'_> {
         rows: Range<usize>,
         part: &Range<usize>,
     ) {
-        let (mut row, mut turn) = (rows.start, 0);
+        let mut row = rows.start;
         while row < rows.end {
             row += match rows.end - row {
-                left if left >= R => self.tile::<R, Q>(row, panel, part, turn),
-                left if left >= 4 => self.tile::<4, Q>(row, panel, part, turn),
-                left if left >= 2 => self.tile::<2, Q>(row, panel, part, turn),
-                _ => self.tile::<1, Q>(row, panel, part, turn),
+                left if left >= R => self.tile::<R, Q>(row, panel, part),
+                left if left >= 4 => self.tile::<4, Q>(row, panel, part),
+                left if left >= 2 => self.tile::<2, Q>(row, panel, part),
+                _ => self.tile::<1, Q>(row, panel, part),
             };
-            turn += 1;
         }
     }
 
-    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k; the `turn`-th
-    /// tile of its sweep. Returns `M`.
+    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k. Returns `M`.
     #[inline(always)]
     fn tile<const M: usize, const Q: usize>(
         &mut self,
         row: usize,
         panel: usize,
         part: &Range<usize>,
-        turn: usize,
     ) -> usize {
         let (left, k) = (&self.left, self.right.k);
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
@@ -295,14 +292,6 @@ impl Gemm<'_> {
             sums[q] = self.before(row, (panel + q) * PANEL, part.start);
         }
         self.ask_for_results::<M, Q>(row + M, panel);
-        // Sixteen tiles bring the next panels nearer, a sixteenth each; others ask for their own.
-        let ahead = Ahead {
-            rows: M * left.step,
-            panels: match turn < PANEL {
-                true => Q * k * PANEL + turn * part.len(),
-                false => 0,
-            },
-        };
         let starts = left.starts::<M>(row);
         let mut at = part.start;
         while at < part.end {
@@ -316,7 +305,7 @@ impl Gemm<'_> {
             for q in 0..Q {
                 some[q] = &columns[q][at..][..count];
             }
-            accumulate(rows, some, ahead, &mut sums);
+            accumulate(rows, some, &mut sums);
             at += count;
         }
         let epilogue = match part.end == k {

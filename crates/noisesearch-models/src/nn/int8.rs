@@ -20,13 +20,12 @@ use super::epilogue::Epilogue;
 use super::gemm::{Output, Windows, finish};
 use super::isa::{Isa, Words};
 use super::lanes::PANEL;
+use super::tiles::{self, TILE};
 pub use left::Largest;
 use left::{Rounded, round};
 
 /// Inputs that a tile takes at a time.
 const DEPTH: usize = 64;
-/// Rows of a tile.
-const TILE: usize = 16;
 /// The most inputs whose sum i32 holds, whatever the numbers are: `k * 127 * 127 < 2^31`.
 const INPUTS_MAX: usize = (i32::MAX / (127 * 127)) as usize;
 /// With fewer inputs rounding costs more than products in int8 save.
@@ -196,7 +195,7 @@ pub(super) fn product(
             epilogue,
         };
         match unit {
-            Unit::Tiles => isa.run(tile::Tiles(job, isa)),
+            Unit::Tiles => tiles::sweep(isa, job),
             unit => isa.run(rows::Rows(job, unit)),
         }
     });

@@ -26,6 +26,7 @@ pub mod isa;
 mod lanes;
 pub mod norm;
 pub mod resample;
+mod tiles;
 mod windows;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Keys and values in panels for products, block by block.
 
 use super::{Attention, Tokens};
-use crate::nn::bf16::{DEPTH, Order, round};
+use crate::nn::bf16::{DEPTH, Order, round_all};
 use crate::nn::buffer::{Arena, Buffer};
 use crate::nn::isa::{Isa, Kernel};
 use crate::nn::lanes::PANEL;
@@ -148,25 +148,36 @@ impl Packing<'_> {
         &of.data[token * of.stride + self.head..][..self.cut.dim]
     }
 
-    /// Writes panels of keys: line `i` has input `i` of each, `input(features, i)`.
+    /// Rounds the head's features of the block's tokens, `[keys, width]` with zeros behind.
     #[inline(always)]
-    fn turn<T: Copy + Default>(
-        &self,
-        inputs: usize,
-        to: &mut [T],
-        input: impl Fn(&[f32], usize) -> T,
-    ) {
-        let panels = to.chunks_exact_mut(inputs.max(1) * PANEL);
-        for (first, panel) in self.keys.clone().step_by(PANEL).zip(panels) {
-            let count = PANEL.min(self.keys.end - first);
-            if count < PANEL {
-                panel.fill(T::default());
-            }
-            for key in 0..count {
-                let features = self.features(self.k, first + key);
-                for (i, line) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-                    line[key] = input(features, i);
-                }
+    fn rounded<const UNIT: bool>(&self, of: Tokens, width: usize) -> Vec<u16> {
+        let mut all = vec![0; self.keys.len() * width];
+        for (token, to) in self.keys.clone().zip(all.chunks_exact_mut(width)) {
+            let features = self.features(of, token);
+            round_all::<UNIT>(features, &mut to[..features.len()]);
+        }
+        all
+    }
+}
+
+/// Writes panels of `count` keys: line `i` has input `i` of each, `of(key)(i)`.
+#[inline(always)]
+fn turn<T: Copy + Default, Inputs: Fn(usize) -> T>(
+    count: usize,
+    inputs: usize,
+    to: &mut [T],
+    of: impl Fn(usize) -> Inputs,
+) {
+    let panels = to.chunks_exact_mut(inputs.max(1) * PANEL);
+    for (first, panel) in (0..count).step_by(PANEL).zip(panels) {
+        let width = PANEL.min(count - first);
+        if width < PANEL {
+            panel.fill(T::default());
+        }
+        for key in 0..width {
+            let input = of(first + key);
+            for (i, line) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+                line[key] = input(i);
             }
         }
     }
@@ -182,7 +193,10 @@ impl Kernel for Wide<'_> {
         let Self(block, to) = self;
         let [keys, _] = block.cut.sizes(false);
         let (keys, values) = to.split_at_mut(keys);
-        block.turn(block.cut.dim, keys, |features, i| features[i]);
+        turn(block.keys.len(), block.cut.dim, keys, |key| {
+            let features = block.features(block.k, block.keys.start + key);
+            move |i| features[i]
+        });
         let panels = values.chunks_exact_mut(block.keys.len().max(1) * PANEL);
         for (panel, first) in panels.zip((0..block.cut.dim).step_by(PANEL)) {
             let width = PANEL.min(block.cut.dim - first);
@@ -203,37 +217,53 @@ impl Kernel for Bf16<'_> {
 
     #[inline(always)]
     fn run(self) {
+        self.arrange::<false>();
+    }
+
+    #[inline(always)]
+    fn run_dots(self) {
+        self.arrange::<true>();
+    }
+}
+
+impl Bf16<'_> {
+    /// See [`round_all`] about `UNIT`.
+    #[inline(always)]
+    fn arrange<const UNIT: bool>(self) {
         let Self(block, to) = self;
         let [keys, _] = block.cut.sizes(true);
         let (keys, values) = to.split_at_mut(keys);
-        block.turn(block.cut.depth() / 2, keys, |features, i| {
-            let [even, odd] = [2 * i, 2 * i + 1].map(|i| features.get(i).copied());
-            pair(even.unwrap_or(0.0), odd.unwrap_or(0.0))
+        let (count, depth) = (block.keys.len(), block.cut.depth());
+        let rounded = block.rounded::<UNIT>(block.k, depth);
+        turn(count, depth / 2, keys, |key| {
+            let pairs = rounded[key * depth..][..depth].as_chunks::<2>().0;
+            move |i| word(pairs[i])
         });
-        let lines = block.keys.len().next_multiple_of(DEPTH) / 2;
+        let width = block.cut.dim.next_multiple_of(PANEL);
+        let rounded = block.rounded::<UNIT>(block.v, width);
+        let lines = count.next_multiple_of(DEPTH) / 2;
         let panels = values.chunks_exact_mut(lines.max(1) * PANEL);
-        for (panel, first) in panels.zip((0..block.cut.dim).step_by(PANEL)) {
-            let width = PANEL.min(block.cut.dim - first);
+        for (panel, first) in panels.zip((0..width).step_by(PANEL)) {
+            let sixteen = |value: usize| match value < count {
+                true => *rounded[value * width + first..]
+                    .first_chunk()
+                    .expect("a whole panel"),
+                false => [0; PANEL],
+            };
             for (i, line) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-                let [even, odd] = [0, 1].map(|which| {
-                    let value = block.keys.start + 2 * i + which;
-                    let mut lanes = [0.0; PANEL];
-                    if value < block.keys.end {
-                        let features = block.features(block.v, value);
-                        lanes[..width].copy_from_slice(&features[first..][..width]);
-                    }
-                    lanes
-                });
-                *line = std::array::from_fn(|j| pair(even[j], odd[j]));
+                let (even, odd) = (sixteen(2 * i), sixteen(2 * i + 1));
+                for j in 0..PANEL {
+                    line[j] = word([even[j], odd[j]]);
+                }
             }
         }
     }
 }
 
-/// A word of two numbers.
+/// A word of two numbers, the even one first.
 #[inline(always)]
-fn pair(even: f32, odd: f32) -> u32 {
-    u32::from(round(even)) | u32::from(round(odd)) << 16
+fn word([even, odd]: [u16; 2]) -> u32 {
+    u32::from(even) | u32::from(odd) << 16
 }
 
 /// Rounds the features from `head` on of all queries, to rows padded by zeros.
@@ -253,13 +283,24 @@ impl Kernel for Queries<'_> {
 
     #[inline(always)]
     fn run(self) {
+        self.rows::<false>();
+    }
+
+    #[inline(always)]
+    fn run_dots(self) {
+        self.rows::<true>();
+    }
+}
+
+impl Queries<'_> {
+    /// See [`round_all`] about `UNIT`.
+    #[inline(always)]
+    fn rows<const UNIT: bool>(self) {
         let rows = self.to.chunks_exact_mut(self.cut.depth());
         for (i, row) in rows.take(self.q.count).enumerate() {
             let features = &self.q.data[i * self.q.stride + self.head..][..self.cut.dim];
             let (inside, behind) = row.split_at_mut(self.cut.dim);
-            for (to, &x) in inside.iter_mut().zip(features) {
-                *to = round(x);
-            }
+            round_all::<UNIT>(features, inside);
             behind.fill(0);
         }
     }

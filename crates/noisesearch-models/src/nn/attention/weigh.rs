@@ -2,7 +2,7 @@
 //! 2018, arXiv 1805.02867, algorithm 3), in powers of two.
 
 use crate::nn::activation::exp2_one;
-use crate::nn::bf16::{DEPTH, round};
+use crate::nn::bf16::{DEPTH, round_all};
 use crate::nn::isa::Kernel;
 use crate::nn::lanes::{Lanes, PANEL, tree};
 use std::f32::consts::LOG2_E;
@@ -58,6 +58,19 @@ impl Kernel for Weigh<'_> {
 
     #[inline(always)]
     fn run(self) {
+        self.rows::<false>();
+    }
+
+    #[inline(always)]
+    fn run_dots(self) {
+        self.rows::<true>();
+    }
+}
+
+impl Weigh<'_> {
+    /// See [`round_all`] about `UNIT`.
+    #[inline(always)]
+    fn rows<const UNIT: bool>(self) {
         let scale = self.scale * LOG2_E;
         let padded = self.keys.next_multiple_of(DEPTH);
         let rows = self.scores.chunks_exact_mut(self.keys);
@@ -65,18 +78,13 @@ impl Kernel for Weigh<'_> {
         for (i, ((row, running), sums)) in rows.zip(self.running).zip(sums).enumerate() {
             let (old, top) = (running.top, largest(row, running.top));
             let offset = -(top * scale);
-            let total = match self.rounded.is_empty() {
-                true => exponentials(row, scale, offset, |_, _| ()),
-                false => {
-                    let to = &mut self.rounded[i * padded..][..padded];
-                    to[self.keys / PANEL * PANEL..].fill(0);
-                    exponentials(row, scale, offset, |at, weights| {
-                        for (to, &weight) in to[at..][..PANEL].iter_mut().zip(weights) {
-                            *to = round(weight);
-                        }
-                    })
-                }
-            };
+            let total = exponentials(row, scale, offset);
+            if !self.rounded.is_empty() {
+                let to = &mut self.rounded[i * padded..][..padded];
+                let (inside, behind) = to.split_at_mut(self.keys);
+                round_all::<UNIT>(row, inside);
+                behind.fill(0);
+            }
             // Equal offsets give exactly 1.
             let factor = match old == f32::NEG_INFINITY {
                 true => 1.0,
@@ -118,33 +126,20 @@ fn raise(tops: &mut Lanes, x: &Lanes) {
     }
 }
 
-/// `row = 2^(scale row + offset)`; returns the sum, in 16 lanes and a tree. `after` is given the
-/// place and the values of every 16, zero-padded.
+/// `row = 2^(scale row + offset)`; returns the sum, in 16 lanes and a tree.
 #[inline(always)]
-fn exponentials(
-    row: &mut [f32],
-    scale: f32,
-    offset: f32,
-    mut after: impl FnMut(usize, &Lanes),
-) -> f32 {
+fn exponentials(row: &mut [f32], scale: f32, offset: f32) -> f32 {
     let mut sums = [0.0; PANEL];
     let (chunks, rest) = row.as_chunks_mut::<PANEL>();
-    let whole = chunks.len() * PANEL;
-    for (i, chunk) in chunks.iter_mut().enumerate() {
+    for chunk in chunks {
         for j in 0..PANEL {
             chunk[j] = exp2_one(chunk[j].mul_add(scale, offset));
             sums[j] += chunk[j];
         }
-        after(i * PANEL, chunk);
     }
-    if !rest.is_empty() {
-        let mut last = [0.0; PANEL];
-        for (j, x) in rest.iter_mut().enumerate() {
-            *x = exp2_one(x.mul_add(scale, offset));
-            last[j] = *x;
-            sums[j] += *x;
-        }
-        after(whole, &last);
+    for (x, sum) in rest.iter_mut().zip(&mut sums) {
+        *x = exp2_one(x.mul_add(scale, offset));
+        *sum += *x;
     }
     tree(sums)
 }

@@ -97,6 +97,21 @@ pub(crate) fn round(x: f32) -> u16 {
     (result >> 16) as u16
 }
 
+/// Rounds all of `from`; `UNIT` says that this runs where AVX512_BF16 was found, see
+/// [`Kernel::run_dots`].
+#[inline(always)]
+pub(crate) fn round_all<const UNIT: bool>(from: &[f32], to: &mut [u16]) {
+    let units = if UNIT { from.len() / PANEL } else { 0 };
+    let (from, rest) = from.split_at(units * PANEL);
+    let (to, last) = to.split_at_mut(units * PANEL);
+    for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+        *to = narrow(from);
+    }
+    for (to, &from) in last.iter_mut().zip(rest) {
+        *to = round(from);
+    }
+}
+
 struct Round<'a> {
     from: &'a [f32],
     to: &'a mut [u16],
@@ -107,23 +122,12 @@ impl Kernel for Round<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for (to, &from) in self.to.iter_mut().zip(self.from) {
-            *to = round(from);
-        }
+        round_all::<false>(self.from, self.to);
     }
 
     #[inline(always)]
     fn run_dots(self) {
-        let (from, last) = self.from.as_chunks::<PANEL>();
-        let (to, end) = self.to.split_at_mut(from.len() * PANEL);
-        for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from) {
-            *to = narrow(from);
-        }
-        Self {
-            from: last,
-            to: end,
-        }
-        .run();
+        round_all::<true>(self.from, self.to);
     }
 }
 
