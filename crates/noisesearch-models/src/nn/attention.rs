@@ -24,7 +24,7 @@ use super::gemm::{Epilogue, Output, Panels, Windows, gemm};
 use super::isa::Isa;
 pub use pack::Blocks;
 use pack::Cut;
-use weigh::{Running, Weigh};
+use weigh::{Divide, Running, Weigh};
 
 /// Queries whose scores are computed at a time.
 const ROWS: usize = 32;
@@ -222,15 +222,12 @@ impl Turn<'_> {
                 self.sum(strip);
             }
         }
-        let rows = out.chunks_exact_mut(self.attention.heads * dim);
-        let sums = self.scratch.sums.chunks_exact(dim);
-        for ((out, sums), running) in rows.zip(sums).zip(&self.running) {
-            let inverse = 1.0 / running.total;
-            let out = &mut out[self.head * dim..][..dim];
-            out.iter_mut()
-                .zip(sums)
-                .for_each(|(out, x)| *out = x * inverse);
-        }
+        self.isa.run(Divide {
+            sums: &self.scratch.sums,
+            running: &self.running,
+            out: &mut out[self.head * dim..],
+            sizes: [dim, self.attention.heads * dim],
+        });
     }
 
     /// Products of queries and keys.

@@ -32,31 +32,27 @@ impl Epilogue<'_> {
         column: usize,
         y: &[Lanes; M],
     ) {
-        let row = |m: usize| m * stride..m * stride + PANEL;
+        let rows = out.chunks_mut(stride).map(|row| &mut row[..PANEL]).zip(y);
         match self {
             // Activations follow as a pass of their own, see `PackedWeight::apply`.
             Epilogue::Store | Epilogue::Silu | Epilogue::Gelu => {
-                for m in 0..M {
-                    out[row(m)].copy_from_slice(&y[m]);
-                }
+                rows.for_each(|(to, y)| to.copy_from_slice(y));
             }
             Epilogue::Add => {
-                for m in 0..M {
-                    let to = &mut out[row(m)];
+                for (to, y) in rows {
                     let mut z = load(to);
                     for j in 0..PANEL {
-                        z[j] += y[m][j];
+                        z[j] += y[j];
                     }
                     to.copy_from_slice(&z);
                 }
             }
             Epilogue::AddGated(gate) => {
                 let gate = load(&gate[column..(column + PANEL).min(gate.len())]);
-                for m in 0..M {
-                    let to = &mut out[row(m)];
+                for (to, y) in rows {
                     let mut z = load(to);
                     for j in 0..PANEL {
-                        z[j] = gate[j].mul_add(y[m][j], z[j]);
+                        z[j] = gate[j].mul_add(y[j], z[j]);
                     }
                     to.copy_from_slice(&z);
                 }

@@ -9,6 +9,7 @@ pub mod unet;
 
 use crate::denoiser::{Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError};
 use crate::layers::Place;
+use crate::models::rows::runs;
 use crate::nn::buffer::Arenas;
 use crate::nn::isa::Isa;
 use crate::task::Task;
@@ -62,6 +63,15 @@ impl Scenes {
         }
         Ok(Encoded { tensors })
     }
+
+    fn given(&self, at: Level, row: &Encoded) -> Result<Given> {
+        let mut floats = row.tensors.iter().map(flat);
+        let pooled = floats.next().transpose()?.unwrap_or_default();
+        Ok(Given {
+            words: floats.collect::<Result<_>>()?,
+            modulations: self.unet.modulations(self.isa, at.get(), &pooled),
+        })
+    }
 }
 
 impl Conditioner for Scenes {
@@ -88,38 +98,34 @@ impl Conditioner for Scenes {
 
 impl Network for Scenes {
     fn predict(&self, x: &Tensor, at: Level, rows: &[&Encoded]) -> Result<Tensor> {
-        let flat = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
-        let encodings: Vec<Vec<Vec<f32>>> = distinct(rows)
-            .map(|row| row.tensors.iter().map(flat).collect())
-            .collect::<Result<_>>()?;
-        let which = places(rows);
+        let runs = runs(rows);
+        let given = runs.iter().map(|run| self.given(at, run.encoded));
+        let given: Vec<Given> = given.collect::<Result<_>>()?;
+        let by_run = runs.iter().zip(&given);
+        let which: Vec<&Given> = by_run
+            .flat_map(|(run, given)| vec![given; run.rows])
+            .collect();
         let input = flat(x)?;
         let mut out = vec![0.0; input.len()];
         let pairs = out.par_chunks_mut(PICTURE).zip(input.par_chunks(PICTURE));
-        pairs.zip(which).for_each(|((out, x), place)| {
-            let encoding = &encodings[place];
-            let words: Vec<&[f32]> = encoding[1..].iter().map(Vec::as_slice).collect();
+        pairs.zip(which).for_each(|((out, x), given)| {
+            let Given { words, modulations } = given;
+            let words: Vec<&[f32]> = words.iter().map(Vec::as_slice).collect();
             self.arenas.with(|arena| {
-                let given = (words.as_slice(), encoding[0].as_slice());
-                self.unet
-                    .forward((self.isa, arena), (x, at.get()), given, out);
+                let given = (words.as_slice(), modulations.as_slice());
+                self.unet.forward((self.isa, arena), x, given, out);
             });
         });
         Tensor::from_vec(out, x.shape(), x.device())
     }
 }
 
-/// The encodings of `rows` without the repetitions of neighbours.
-fn distinct<'a>(rows: &'a [&'a Encoded]) -> impl Iterator<Item = &'a Encoded> {
-    let new = |i: &usize| *i == 0 || !std::ptr::eq(rows[*i], rows[*i - 1]);
-    (0..rows.len()).filter(new).map(|i| rows[i])
+fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
 }
 
-/// For each row, which of [`distinct`] it is.
-fn places(rows: &[&Encoded]) -> Vec<usize> {
-    let changes = rows.windows(2).scan(0, |place, pair| {
-        *place += usize::from(!std::ptr::eq(pair[0], pair[1]));
-        Some(*place)
-    });
-    rows.first().map(|_| 0).into_iter().chain(changes).collect()
+/// What the network is given beside pictures: see [`UNet::words`] and [`UNet::modulations`].
+struct Given {
+    words: Vec<Vec<f32>>,
+    modulations: Vec<Vec<f32>>,
 }

@@ -110,8 +110,6 @@ fn group_norm(
 struct Run<'a> {
     isa: Isa,
     arena: &'a mut Arena,
-    /// `silu(level embedding + pooled text)`, `[TIME]`.
-    emb: Vec<f32>,
 }
 
 /// An image `[side, side, channels]`, lent by the arena.
@@ -164,11 +162,17 @@ impl ResBlock {
         })
     }
 
-    fn apply(&self, run: &mut Run, x: Image) -> Image {
-        let (isa, side, outputs) = (run.isa, x.side, self.conv2.outputs());
-        let mut modulation = run.arena.take(2 * outputs);
-        let emb = Windows::rows(&run.emb, TIME);
+    /// `emb`: `silu(level embedding + pooled text)`, `[TIME]` -> scale and shift of the second
+    /// norm, `[2 * outputs]`.
+    fn modulate(&self, isa: Isa, emb: &[f32]) -> Vec<f32> {
+        let mut modulation = vec![0.0; self.time.outputs()];
+        let emb = Windows::rows(emb, TIME);
         self.time.apply(isa, emb, &mut modulation, Epilogue::Store);
+        modulation
+    }
+
+    fn apply(&self, run: &mut Run, x: Image, modulation: &[f32]) -> Image {
+        let (isa, side, outputs) = (run.isa, x.side, self.conv2.outputs());
         let mut padded = Padded::take(run.arena, [side, side, self.inputs]);
         self.norm1.silu(isa, &x.data, None, &mut padded);
         let mut h = Image::take(run, side, outputs);
@@ -192,7 +196,6 @@ impl ResBlock {
         };
         self.conv2.apply(isa, &padded, &mut out.data, Epilogue::Add);
         padded.give(run.arena);
-        run.arena.give(modulation);
         out
     }
 }
@@ -281,7 +284,8 @@ impl Up {
         })
     }
 
-    fn apply(&self, run: &mut Run, x: Image, down: Image) -> Image {
+    /// `modulations`: of both blocks.
+    fn apply(&self, run: &mut Run, x: Image, down: Image, modulations: &[Vec<f32>]) -> Image {
         let (c, side) = (self.grow.outputs(), x.side);
         let mut small = Image::take(run, side, c);
         let rows = Windows::rows(&x.data, self.grow.inputs());
@@ -292,8 +296,8 @@ impl Up {
         join(&small.data, &down.data, [2 * side, c], &mut joined.data);
         small.give(run);
         down.give(run);
-        let h = self.a.apply(run, joined);
-        self.b.apply(run, h)
+        let h = self.a.apply(run, joined, &modulations[0]);
+        self.b.apply(run, h, &modulations[1])
     }
 }
 
@@ -378,39 +382,62 @@ impl UNet {
         self.readers.iter().map(read).collect()
     }
 
-    /// `x: [3, 64, 64]` at `level` -> velocity `noise - x0` of the same shape. `words` as
-    /// [`Self::words`] makes them, `pooled: [TIME]`.
+    /// What residual blocks are told of a level and a text, computed once for all pictures of
+    /// both: a modulation each, in the order of [`Self::blocks`]. `pooled: [TIME]`.
+    pub fn modulations(&self, isa: Isa, level: f32, pooled: &[f32]) -> Vec<Vec<f32>> {
+        let emb = self.embed(isa, level, pooled);
+        self.blocks().map(|block| block.modulate(isa, &emb)).into()
+    }
+
+    /// All residual blocks, in the order in which they are applied.
+    fn blocks(&self) -> [&ResBlock; 10] {
+        let [down1a, down1b] = &self.down1;
+        let [mid_a, mid_b, mid_c] = &self.mid;
+        let (up1, up0) = (&self.up1, &self.up0);
+        [
+            &self.down0,
+            down1a,
+            down1b,
+            mid_a,
+            mid_b,
+            mid_c,
+            &up1.a,
+            &up1.b,
+            &up0.a,
+            &up0.b,
+        ]
+    }
+
+    /// `x: [3, 64, 64]` -> velocity `noise - x0` of the same shape. `words` as [`Self::words`]
+    /// makes them, `modulations` as [`Self::modulations`] does.
     pub fn forward(
         &self,
         (isa, arena): (Isa, &mut Arena),
-        (x, level): (&[f32], f32),
-        (words, pooled): (&[&[f32]], &[f32]),
+        x: &[f32],
+        (words, modulations): (&[&[f32]], &[Vec<f32>]),
         out: &mut [f32],
     ) {
-        let run = &mut Run {
-            isa,
-            arena,
-            emb: self.embed(isa, level, pooled),
-        };
+        let run = &mut Run { isa, arena };
         let h = self.enter(run, x);
-        let down0 = self.down0.apply(run, h);
+        let down0 = self.down0.apply(run, h, &modulations[0]);
         let h = shrink(&self.shrink0, run, &down0, CHANNELS[0]);
-        let h = self.down1[0].apply(run, h);
-        let mut down1 = self.down1[1].apply(run, h);
+        let h = self.down1[0].apply(run, h, &modulations[1]);
+        let mut down1 = self.down1[1].apply(run, h, &modulations[2]);
         self.readers[0].apply(run, &mut down1, Some(words[0]));
         let mut h = shrink(&self.shrink1, run, &down1, CHANNELS[1]);
         for i in 0..2 {
-            h = self.mid[i].apply(run, h);
+            h = self.mid[i].apply(run, h, &modulations[3 + i]);
             self.mid_self[i].apply(run, &mut h, None);
             self.readers[1 + i].apply(run, &mut h, Some(words[1 + i]));
         }
-        h = self.mid[2].apply(run, h);
-        h = self.up1.apply(run, h, down1);
+        h = self.mid[2].apply(run, h, &modulations[5]);
+        h = self.up1.apply(run, h, down1, &modulations[6..8]);
         self.readers[3].apply(run, &mut h, Some(words[3]));
-        h = self.up0.apply(run, h, down0);
+        h = self.up0.apply(run, h, down0, &modulations[8..10]);
         self.leave(run, h, out);
     }
 
+    /// `silu(level embedding + pooled text)`, `[TIME]`.
     fn embed(&self, isa: Isa, level: f32, pooled: &[f32]) -> Vec<f32> {
         let mut sinusoids = [0.0; SINUSOIDS];
         sinusoidal(1000.0 * level, &mut sinusoids);

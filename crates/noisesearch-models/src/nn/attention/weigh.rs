@@ -101,6 +101,33 @@ impl Weigh<'_> {
     }
 }
 
+/// Sums of weighted values become results.
+pub(super) struct Divide<'a> {
+    /// `[queries, dim]`.
+    pub sums: &'a [f32],
+    pub running: &'a [Running],
+    /// From the first query's first feature of a head on.
+    pub out: &'a mut [f32],
+    /// Features of a head, and of all heads.
+    pub sizes: [usize; 2],
+}
+
+impl Kernel for Divide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [dim, all] = self.sizes;
+        let rows = self.out.chunks_mut(all).zip(self.sums.chunks_exact(dim));
+        for ((out, sums), running) in rows.zip(self.running) {
+            let inverse = 1.0 / running.total;
+            for (out, x) in out[..dim].iter_mut().zip(sums) {
+                *out = x * inverse;
+            }
+        }
+    }
+}
+
 /// The largest of a row and `top`; NaN is passed over here and seen by the sums.
 #[inline(always)]
 fn largest(row: &[f32], top: f32) -> f32 {
