@@ -1,19 +1,17 @@
 #!/usr/bin/env python3
-"""Turns the files of the Fréchet inception distance into what noisesearch opens.
+"""Turns the network of the Fréchet inception distance into what noisesearch opens.
 
     python3 scripts/convert_inception.py network pt_inception-2015-12-05-6726825d.pth FOLDER \\
         [imagenet_2012_challenge_label_map_proto.pbtxt]
-    python3 scripts/convert_inception.py statistics statistics.npz statistics.safetensors
 
 The network's classes are in an order of their own. The label map, which came with TensorFlow's
 original network, says which is which; with it FOLDER/labels.txt is written, where every class is
-called by its ImageNet index 0 to 999, the rank of its WordNet id. Needs torch, numpy, safetensors.
+called by its ImageNet index 0 to 999, the rank of its WordNet id. Needs torch and safetensors.
 """
 import os
 import re
 import sys
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -40,17 +38,10 @@ def labels(text):
     return lines
 
 
-def statistics(source, out):
-    with np.load(source) as file:
-        save_file({name: torch.from_numpy(file[name].astype(np.float64))
-                   for name in ("mu", "sigma")}, out)
-
-
 def main():
-    tasks = {"network": network, "statistics": statistics}
-    if len(sys.argv) not in (4, 5) or sys.argv[1] not in tasks:
+    if len(sys.argv) not in (4, 5) or sys.argv[1] != "network":
         sys.exit(__doc__)
-    tasks[sys.argv[1]](*sys.argv[2:])
+    network(*sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 //! SiT and DiT against a network of the papers' definition on timm's layers, block by block, and
 //! the tensors of published sizes.
 
-use candle_core::Tensor;
+use candle_core::{DType, Error, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::Encoded;
-use noisesearch_models::models::sit::{Sit, SitConfig};
-use noisesearch_models::parity::{Golden, Manifest, input};
+use noisesearch_models::layers::Place;
+use noisesearch_models::models::sit::{DeviceSit, Sit, SitConfig};
+use noisesearch_models::parity::{Golden, Manifest, Watch, input};
 use std::collections::BTreeMap;
 
 const SIT: &str = include_str!("../../../parity/goldens/sit.json");
@@ -16,13 +17,36 @@ const DIT: &str = include_str!("../../../parity/goldens/dit.json");
 /// channels (2e0) are caught.
 const ERROR: f64 = 5e-6;
 
+/// A network of these weights, which predicts and shows its blocks.
+type Watched<'a> =
+    dyn Fn(&Tensor, Level, &[&Encoded], &mut Watch) -> candle_core::Result<Tensor> + 'a;
+
 fn matches(text: &str) {
     let golden = Golden::parse(text).unwrap();
     let config: SitConfig = serde_json::from_value(golden.config.clone()).unwrap();
     let mut weights = golden.weights().unwrap();
     let sit = Sit::load(config, |name, shape| weights.take_vec(name, shape)).unwrap();
     weights.finish().unwrap();
-    let encoded = [Some(3), None].map(|class| sit.encode(class).unwrap());
+    check(&golden, &|x, at, rows, watch| {
+        sit.watched(x, at, rows, watch)
+    });
+    // In f64 the operations are those of another device.
+    let place = Place {
+        dtype: DType::F64,
+        ..Place::cpu()
+    };
+    let mut weights = golden.weights().unwrap();
+    let take = |name: &str, shape: &[usize]| weights.take_vec(name, shape).map_err(Error::wrap);
+    let sit = DeviceSit::load(config, &place, take).unwrap();
+    weights.finish().unwrap();
+    check(&golden, &|x, at, rows, watch| {
+        sit.watched(x, at, rows, watch)
+    });
+}
+
+fn check(golden: &Golden, sit: &Watched) {
+    let config: SitConfig = serde_json::from_value(golden.config.clone()).unwrap();
+    let encoded = [Some(3), None].map(|class| config.encode(class).unwrap());
     let rows: Vec<&Encoded> = encoded.iter().collect();
     let mut seen = 0;
     let mut check = |tap: &str, got: &Tensor| {
@@ -31,7 +55,7 @@ fn matches(text: &str) {
     };
     let x = (input("x", &[2, 4, 8, 8]).unwrap() * 0.1).unwrap();
     let level = Level::new(0.625).unwrap();
-    let out = sit.watched(&x, level, &rows, &mut check).unwrap();
+    let out = sit(&x, level, &rows, &mut check).unwrap();
     assert_eq!(seen + 1, golden.taps.len());
     golden.check("out", &out, ERROR).unwrap();
 }

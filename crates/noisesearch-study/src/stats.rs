@@ -11,6 +11,8 @@
 //! Units are drawn by a counter-based generator, so the same numbers give the same interval.
 
 use noisesearch_core::noise::candidate_root;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bootstrap resamples.
 pub const RESAMPLES: usize = 4000;
@@ -86,8 +88,9 @@ fn of_resamples(
         _ => (),
     }
     let value = means(&sums, n);
-    let mut drawn: Vec<f64> = (0..resamples)
-        .map(|resample| means(&resampled(columns, resample as u64), n))
+    let mut drawn: Vec<f64> = draws(n, resamples)
+        .chunks_exact(n)
+        .map(|units| means(&resampled(columns, units), n))
         .collect();
     drawn.sort_by(f64::total_cmp);
     let without = |unit: usize| -> f64 {
@@ -109,18 +112,29 @@ fn of_resamples(
     })
 }
 
+/// The units of every resample, `[resamples, n]`. A report asks for the same few again and again,
+/// for all its units and for those of a category, so they are kept: 16 KB a unit.
+fn draws(n: usize, resamples: usize) -> Arc<[u32]> {
+    static MADE: Mutex<BTreeMap<[usize; 2], Arc<[u32]>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let resample = |i: u64| (0..n as u64).map(move |draw| unit(i, draw, n));
+    let make = || (0..resamples as u64).flat_map(resample).collect();
+    made.entry([n, resamples]).or_insert_with(make).clone()
+}
+
+/// The unit of `n` that a draw of a resample gives.
+fn unit(resample: u64, draw: u64, n: usize) -> u32 {
+    let word = candidate_root(DRAWS ^ (resample << 20), draw);
+    ((u128::from(word) * n as u128) >> 64) as u32
+}
+
 /// Column sums of one resample.
-fn resampled(columns: &[Vec<f64>], resample: u64) -> Vec<f64> {
-    let n = columns[0].len();
-    let mut sums = vec![0.0; columns.len()];
-    for draw in 0..n as u64 {
-        let word = candidate_root(DRAWS ^ (resample << 20), draw);
-        let unit = ((u128::from(word) * n as u128) >> 64) as usize;
-        for (sum, column) in sums.iter_mut().zip(columns) {
-            *sum += column[unit];
-        }
-    }
-    sums
+fn resampled(columns: &[Vec<f64>], units: &[u32]) -> Vec<f64> {
+    let sum = |column: &Vec<f64>| {
+        let drawn = units.iter().map(|&unit| column[unit as usize]);
+        drawn.fold(0.0, |sum, x| sum + x)
+    };
+    columns.iter().map(sum).collect()
 }
 
 /// Efron's z0: the normal quantile of the share of resamples below the value, ties half.

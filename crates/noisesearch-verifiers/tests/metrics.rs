@@ -1,11 +1,12 @@
 //! The metrics of sets against pytorch-fid and torch-fidelity, on features that both sides make.
 
 use noisesearch_models::parity::uniform;
-use noisesearch_verifiers::metrics::Features;
-use noisesearch_verifiers::metrics::frechet::Frechet;
+use noisesearch_verifiers::metrics::frechet::{Frechet, Gaussian};
 use noisesearch_verifiers::metrics::inception_score::InceptionScore;
 use noisesearch_verifiers::metrics::precision_recall::PrecisionRecall;
+use noisesearch_verifiers::metrics::{Features, archive};
 use serde_json::Value;
+use std::io::Cursor;
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("../../../parity/goldens/metrics.json")).unwrap()
@@ -65,6 +66,29 @@ fn close(got: f64, want: &Value, tolerance: f64) {
     let want = want.as_f64().unwrap();
     let off = (got - want).abs() / want.abs().max(1e-3);
     assert!(off <= tolerance, "{got} for {want}: {off:.1e} off");
+}
+
+/// An archive that numpy wrote, with pictures beside the statistics.
+#[test]
+fn archive_golden() {
+    let bytes = include_bytes!("../../../parity/goldens/metrics.npz");
+    let statistics = archive::read(Cursor::new(bytes)).unwrap();
+    assert_eq!((statistics.features, statistics.described_by), (None, None));
+    let (_, real, _) = &cases()[0];
+    let want = Gaussian::of(real).unwrap();
+    let pairs = |a: &[f64], b: &[f64]| -> Vec<[f64; 2]> {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| [*a, *b]).collect()
+    };
+    let got = statistics.gaussian;
+    let both = [
+        pairs(got.mean(), want.mean()),
+        pairs(got.covariance(), want.covariance()),
+    ];
+    for [got, want] in both.concat() {
+        // Both sides add up other roundings of the same features.
+        assert!((got - want).abs() < 1e-6, "{got} for {want}");
+    }
 }
 
 #[test]

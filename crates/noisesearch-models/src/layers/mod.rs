@@ -28,6 +28,7 @@ pub use embed::{Order, timestep, timestep_closed};
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
 pub use mlp::Mlp;
+pub(crate) use norm::standardised;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use residual::{add, add_gated, add_to_pixels};
 pub use rotary::Rotary;

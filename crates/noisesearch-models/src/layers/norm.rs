@@ -204,7 +204,7 @@ fn by_rows(x: &Tensor, work: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Tenso
 }
 
 /// `(x - mean) / sqrt(var + eps)` over the last dimension, in f32.
-fn standardised(x: &Tensor, eps: f32) -> Result<Tensor> {
+pub(crate) fn standardised(x: &Tensor, eps: f32) -> Result<Tensor> {
     let x = x.to_dtype(DType::F32)?;
     let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = x.sqr()?.mean_keepdim(D::Minus1)?;

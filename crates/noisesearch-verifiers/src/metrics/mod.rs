@@ -2,6 +2,7 @@
 //!
 //! Every metric says of how many samples it is, and warns where these are few for it.
 
+pub mod archive;
 pub mod describe;
 pub mod eigen;
 mod features;

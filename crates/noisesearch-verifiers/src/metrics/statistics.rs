@@ -7,8 +7,7 @@
 //! described_by [32] F32        optional; BLAKE3 of the network, a byte a number
 //! ```
 //!
-//! What `scripts/convert_inception.py` makes of pytorch-fid's statistics is read too: `mu [d]` and
-//! `sigma [d, d]`.
+//! Those of other programs are read by [`super::archive`].
 
 use super::frechet::Gaussian;
 use super::{Features, MetricError};
@@ -42,17 +41,13 @@ pub struct Statistics {
 impl Statistics {
     /// Takes every tensor of a file.
     pub fn take(mut weights: Weights) -> Result<Self, StatisticsError> {
-        let names = match weights.has("mu") {
-            true => ["mu", "sigma"],
-            false => ["mean", "covariance"],
-        };
         let first = |weights: &Weights, name: &str| {
             let found = weights.tensors().find(|(key, _)| *key == name);
             found.and_then(|(_, shape)| usize::try_from(*shape.first()?).ok())
         };
-        let d = first(&weights, names[0]).unwrap_or(1);
-        let mean = weights.take_f64(names[0], &[d])?;
-        let covariance = weights.take_f64(names[1], &[d, d])?;
+        let d = first(&weights, "mean").unwrap_or(1);
+        let mean = weights.take_f64("mean", &[d])?;
+        let covariance = weights.take_f64("covariance", &[d, d])?;
         let n = match weights.has("n") {
             true => weights.take_f64("n", &[1])?.first().map(|&n| n as usize),
             false => None,

@@ -7,6 +7,7 @@ use crate::spec::SpecError;
 use noisesearch_core::disk::DiskError;
 use noisesearch_models::weights::WeightsError;
 use noisesearch_verifiers::metrics::MetricError;
+use noisesearch_verifiers::metrics::archive::ArchiveError;
 use std::io;
 use std::path::PathBuf;
 
@@ -130,15 +131,13 @@ pub enum MeasureError {
         /// The describer.
         name: &'static str,
     },
-    /// Statistics in a format of pickles and archives.
-    #[error(
-        "{} is an archive of numpy; statistics are read as safetensors, made by\n  \
-         python scripts/convert_inception.py statistics {0} statistics.safetensors",
-        path.display()
-    )]
+    /// An archive of numpy without usable statistics.
+    #[error("{}: {source}", path.display())]
     Archive {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        source: ArchiveError,
     },
     /// Sets that different networks described.
     #[error("{left} and {right} were described by different networks; describe both with one")]

@@ -6,10 +6,13 @@ use crate::disk::Directory;
 use noisesearch_core::disk::{Action, Disk, DiskError};
 use noisesearch_models::weights::Weights;
 use noisesearch_verifiers::glyphs::judge::Judge;
+use noisesearch_verifiers::metrics::archive::{self, ArchiveError};
 use noisesearch_verifiers::metrics::frechet::Gaussian;
 use noisesearch_verifiers::metrics::statistics::{Statistics, StatisticsError};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView, serialize};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 /// The lab's real glyphs, see [`noisesearch_verifiers::glyphs::reference()`].
@@ -29,14 +32,28 @@ pub fn reference() -> Result<Set, MeasureError> {
 /// Reads statistics.
 pub fn read(path: &Path) -> Result<Set, MeasureError> {
     if path.extension().is_some_and(|ending| ending == "npz") {
-        let path = path.to_owned();
-        return Err(MeasureError::Archive { path });
+        return read_archive(path);
     }
     let name = path.display().to_string();
     match Statistics::take(Weights::open(path)?) {
         Ok(statistics) => Ok(Set { name, statistics }),
         Err(StatisticsError::Weights(error)) => Err(error.into()),
         Err(StatisticsError::Metric(source)) => Err(metric_error(&name, source)),
+    }
+}
+
+/// Those that other programs made.
+fn read_archive(path: &Path) -> Result<Set, MeasureError> {
+    let broken = |source| MeasureError::Archive {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(|source| broken(ArchiveError::Zip(source.into())))?;
+    let name = path.display().to_string();
+    match archive::read(BufReader::new(file)) {
+        Ok(statistics) => Ok(Set { name, statistics }),
+        Err(ArchiveError::Metric(source)) => Err(metric_error(&name, source)),
+        Err(source) => Err(broken(source)),
     }
 }
 

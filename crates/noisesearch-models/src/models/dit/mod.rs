@@ -19,10 +19,10 @@ mod labels;
 pub use labels::ClassError;
 
 use super::scheduler::SchedulerConfig;
-use super::sit::{Sit, SitConfig, TimeAxis};
+use super::sit::{DeviceSit, Sit, SitConfig, TimeAxis};
 use super::{TRANSFORMER, unsupported, vae::Vae};
 use crate::checkpoint::Checkpoint;
-use crate::denoiser::{Conditioner, Conditioning, LatentShape, TaskError};
+use crate::denoiser::{Conditioner, Conditioning, LatentShape, Network, TaskError};
 use crate::guidance::Guided;
 use crate::path::NoisePath;
 use crate::pipeline::{OpenError, Options, Pipeline};
@@ -39,15 +39,20 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
     let vae = Vae::open(checkpoint, &options.place)?;
     let shape = shape(&config, &vae, options)?;
     let mut weights = checkpoint.weights(TRANSFORMER)?;
-    let take = |name: &str, shape: &[usize]| match foreign {
-        true => diffusers::take(&config, &mut weights, name, shape),
-        false => Ok(weights.take_vec(name, shape)?),
+    let take = |name: &str, shape: &[usize]| -> Result<_, OpenError> {
+        Ok(match foreign {
+            true => diffusers::take(&config, &mut weights, name, shape)?,
+            false => weights.take_vec(name, shape)?,
+        })
     };
-    let sit = Arc::new(Sit::load_at(config, &options.place, take)?);
+    let network: Arc<dyn Network> = match options.place.is_cpu() {
+        true => Arc::new(Sit::load_at(config, &options.place, take)?),
+        false => Arc::new(DeviceSit::load(config, &options.place, take)?),
+    };
     weights.finish()?;
-    let denoiser = Guided::new(sit.clone(), prediction, path.clone(), shape)?;
+    let denoiser = Guided::new(network, prediction, path.clone(), shape)?;
     Ok(Pipeline {
-        conditioner: Box::new(Classes { sit, lines }),
+        conditioner: Box::new(Classes { config, lines }),
         denoiser: Box::new(denoiser),
         path,
         schedule: Schedule::EVEN,
@@ -89,14 +94,6 @@ fn noise(
 
 /// The latents of the network, if they are those of the autoencoder and of the image.
 fn shape(config: &SitConfig, vae: &Vae, options: &Options) -> Result<LatentShape, OpenError> {
-    if !options.place.is_cpu() {
-        let place = format!("{:?} in {:?}", options.place.device, options.place.dtype);
-        return Err(unsupported(
-            "the place of a SiT or DiT".into(),
-            &place,
-            "the CPU",
-        ));
-    }
     let shape = options.latent(config.channels, vae.factor())?;
     if [shape.height, shape.width] != [config.input_size; 2] {
         let side = config.input_size * vae.factor();
@@ -117,7 +114,7 @@ fn shape(config: &SitConfig, vae: &Vae, options: &Options) -> Result<LatentShape
 
 /// Turns a class into the network's; no class is the unconditional.
 struct Classes {
-    sit: Arc<Sit>,
+    config: SitConfig,
     /// The model's own names, a class each; else they are ImageNet's.
     lines: Option<Vec<String>>,
 }
@@ -141,7 +138,7 @@ impl Conditioner for Classes {
             return Err(refuse(takes.into()));
         };
         let class = self.index(name).map_err(|e| refuse(e.to_string()))?;
-        let encode = |class| self.sit.encode(class).map_err(|e| refuse(e.to_string()));
+        let encode = |class| self.config.encode(class).map_err(|e| refuse(e.to_string()));
         Ok(Conditioning {
             cond: encode(Some(class))?,
             uncond: encode(None)?,

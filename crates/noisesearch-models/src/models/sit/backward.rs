@@ -55,7 +55,7 @@ impl NetworkGradient for Sit {
             let given = (x.dims(), cotangent.dims());
             candle_core::bail!("latent and cotangent are {given:?}, this SiT takes {want:?}")
         }
-        let modulations = self.modulate(at, &[self.class_of(row)?])?;
+        let modulations = self.modulate(at, &[self.config.class_of(row)?])?;
         let modulations = modulations.of(0);
         let x = x.flatten_all()?.to_vec1::<f32>()?;
         let cotangent = cotangent.flatten_all()?.to_vec1::<f32>()?;

@@ -1,5 +1,7 @@
 //! One block of a SiT, on one image, in parts of tokens that threads may share.
 
+use super::SitConfig;
+use super::parts::BlockParts;
 use crate::nn::attention::Attention;
 use crate::nn::buffer::{Arena, Arenas, Buffer};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
@@ -23,6 +25,27 @@ pub(super) struct Block {
     pub heads: usize,
     /// Added to variances before the MLP.
     pub eps: f32,
+}
+
+impl Block {
+    pub fn new(parts: BlockParts<PackedWeight>, config: &SitConfig) -> Self {
+        let BlockParts {
+            qkv,
+            project,
+            widen,
+            narrow,
+            modulation,
+        } = parts;
+        Self {
+            qkv,
+            project,
+            widen,
+            narrow,
+            modulation,
+            heads: config.heads,
+            eps: config.norm_eps,
+        }
+    }
 }
 
 /// What a block reads and writes for one image.

@@ -15,17 +15,20 @@
 mod backward;
 mod block;
 mod config;
+mod device;
+mod given;
+mod parts;
 mod patches;
 
 pub use config::{SitConfig, TIME_FEATURES, TimeAxis};
+pub use device::DeviceSit;
 
 use crate::denoiser::{Encoded, Network};
 use crate::gradient::NetworkGradient;
-use crate::layers::{Order, Place, timestep, timestep_closed};
-use crate::models::training_index;
+use crate::layers::Place;
 use crate::nn::activation::silu;
 use crate::nn::buffer::{Arena, Arenas};
-use crate::nn::embed::{SiluMlp, sinusoidal};
+use crate::nn::embed::SiluMlp;
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use crate::nn::norm::{Affine, layer_norm_modulated};
@@ -34,6 +37,7 @@ use backward::Transposed;
 use block::{Block, LAYER_NORM_EPS};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_core::level::Level;
+use parts::Raw;
 use rayon::prelude::*;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -72,60 +76,30 @@ impl Sit {
     pub fn load_at<E>(
         config: SitConfig,
         place: &Place,
-        mut take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
+        take: impl FnMut(&str, &[usize]) -> std::result::Result<Vec<f32>, E>,
     ) -> std::result::Result<Self, E> {
-        let mut manifest = config.manifest().into_iter();
-        let mut next = || match manifest.next() {
-            Some((name, shape)) => take(&name, &shape).map(|floats| (floats, shape)),
-            None => unreachable!("the manifest holds every tensor that is asked for"),
-        };
-        let mut linear = || -> std::result::Result<_, E> {
-            let ((weight, shape), (bias, _)) = (next()?, next()?);
-            let inputs = shape[1..].iter().product();
-            Ok((weight, bias, inputs))
-        };
-        let whole = |(weight, bias, k): (Vec<f32>, Vec<f32>, usize)| {
-            PackedWeight::new(&weight, &bias, bias.len(), k)
-        };
-        let patch = linear().map(whole)?;
-        let time = SiluMlp {
-            first: linear().map(whole)?,
-            second: linear().map(whole)?,
-        };
-        let mut packed = || linear().map(|layer| place.keep(whole(layer)));
-        let blocks = (0..config.depth)
-            .map(|_| {
-                Ok(Block {
-                    qkv: packed()?,
-                    project: packed()?,
-                    widen: packed()?,
-                    narrow: packed()?,
-                    modulation: packed()?,
-                    heads: config.heads,
-                    eps: config.norm_eps,
-                })
+        let keep = |raw: Raw| {
+            let packed = PackedWeight::new(&raw.weight, &raw.bias, raw.bias.len(), raw.inputs);
+            Ok(match raw.inside {
+                true => place.keep(packed),
+                false => packed,
             })
-            .collect::<std::result::Result<_, E>>()?;
-        let last = {
-            let (weight, bias, k) = linear()?;
-            patches::last_layer(&config, &weight, &bias, k)
         };
-        let last_modulation = linear().map(whole)?;
-        let (class_table, _) = next()?;
-        let (positions, _) = next()?;
-        let (isa, arenas) = (Isa::best(), Arenas::default());
+        let parts = parts::read(&config, take, keep)?;
+        let [first, second] = parts.time;
+        let block = |block| Block::new(block, &config);
         Ok(Self {
-            config,
-            isa,
-            patch,
-            time,
-            class_table,
-            positions,
-            blocks,
-            last_modulation,
-            last,
-            arenas,
+            isa: Isa::best(),
+            patch: parts.patch,
+            time: SiluMlp { first, second },
+            class_table: parts.class_table,
+            positions: parts.positions,
+            blocks: parts.blocks.into_iter().map(block).collect(),
+            last_modulation: parts.last_modulation,
+            last: parts.last,
+            arenas: Arenas::default(),
             transposed: OnceLock::new(),
+            config,
         })
     }
 
@@ -139,42 +113,15 @@ impl Sit {
         &self.config
     }
 
-    /// What a row is given: a class in `0..classes`, or none.
+    /// See [`SitConfig::encode`].
     pub fn encode(&self, class: Option<u32>) -> Result<Encoded> {
-        let class = class.map(|class| class as usize);
-        if let Some(class) = class
-            && class >= self.config.classes
-        {
-            candle_core::bail!(
-                "class {class} of a model with {} classes",
-                self.config.classes
-            )
-        }
-        let class = class.unwrap_or(self.config.classes);
-        Ok(Encoded {
-            tensors: vec![Tensor::new(class as f32, &Device::Cpu)?],
-        })
-    }
-
-    /// Class index of an encoding.
-    fn class_of(&self, row: &Encoded) -> Result<usize> {
-        let class = match row.tensors.first() {
-            Some(class) => class.to_scalar::<f32>()? as usize,
-            None => candle_core::bail!("a row of a class-conditional model has no class"),
-        };
-        if class > self.config.classes {
-            candle_core::bail!(
-                "class {class} of a model with {} classes",
-                self.config.classes
-            )
-        }
-        Ok(class)
+        self.config.encode(class)
     }
 
     /// Modulations of every block and of the last layer at one level.
     fn modulate(&self, at: Level, classes: &[usize]) -> Result<Modulations> {
         let d = self.config.hidden;
-        let time = self.time.apply(self.isa, &self.time_features(at)?);
+        let time = self.time.apply(self.isa, &self.config.time_features(at)?);
         let mut condition: Vec<f32> = classes
             .iter()
             .flat_map(|&class| self.class_table[class * d..][..d].iter().zip(&time))
@@ -204,22 +151,6 @@ impl Sit {
             by_layer,
             classes: classes.len(),
         })
-    }
-
-    /// The sinusoidal embedding of a level.
-    fn time_features(&self, at: Level) -> Result<Vec<f32>> {
-        let mut features = vec![0.0; TIME_FEATURES];
-        match self.config.time {
-            TimeAxis::NoiseAtOne => sinusoidal(at.get(), &mut features),
-            TimeAxis::DataAtOne => sinusoidal(1.0 - at.get(), &mut features),
-            TimeAxis::ClosedIndex => features = timestep_closed(training_index(at), TIME_FEATURES),
-            TimeAxis::TrainingIndex => {
-                let (t, order) = (training_index(at), Order::CosineFirst);
-                let row = timestep(&[t], TIME_FEATURES, order, &Place::cpu())?;
-                features = row.flatten_all()?.to_vec1()?;
-            }
-        }
-        Ok(features)
     }
 
     /// One image `x: [c, h, w]` -> its prediction. `watch` is shown every block's result
@@ -339,15 +270,10 @@ impl Sit {
     }
 
     fn run(&self, x: &Tensor, at: Level, rows: &[&Encoded], watch: &WatchBlocks) -> Result<Tensor> {
-        let size = self.config.input_size;
-        let (b, c, h, w) = x.dims4()?;
-        if [b, c, h, w] != [rows.len(), self.config.channels, size, size] {
-            let want = [rows.len(), self.config.channels, size, size];
-            candle_core::bail!("latents are {:?}, this SiT takes {want:?}", [b, c, h, w])
-        }
+        let [b, c, h, w] = self.config.fits(x, rows.len())?;
         let classes = rows
             .iter()
-            .map(|row| self.class_of(row))
+            .map(|row| self.config.class_of(row))
             .collect::<Result<Vec<_>>>()?;
         let mut distinct = classes.clone();
         distinct.sort_unstable();

@@ -1,7 +1,6 @@
 //! From pixels to patches and back.
 
 use super::config::SitConfig;
-use crate::nn::gemm::PackedWeight;
 
 /// `x: [c, h, w]` -> `[tokens, c * patch * patch]`, a patch being `[c, dy, dx]` as a convolution's
 /// weight is.
@@ -61,22 +60,4 @@ fn for_lines(
             }
         }
     }
-}
-
-/// Packs the last layer, whose outputs are `[dy, dx, predicted channels]`, without the channels
-/// that are not used.
-pub(super) fn last_layer(
-    config: &SitConfig,
-    weight: &[f32],
-    bias: &[f32],
-    inputs: usize,
-) -> PackedWeight {
-    let used = |output: &usize| output % config.predicted_channels() < config.channels;
-    let kept: Vec<usize> = (0..bias.len()).filter(used).collect();
-    let weight: Vec<f32> = kept
-        .iter()
-        .flat_map(|&o| weight[o * inputs..][..inputs].iter().copied())
-        .collect();
-    let bias: Vec<f32> = kept.iter().map(|&o| bias[o]).collect();
-    PackedWeight::new(&weight, &bias, bias.len(), inputs)
 }
