@@ -3,9 +3,11 @@
 //! image.
 
 use crate::folder::{Folder, Run, sample};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use noisesearch_models::layers::Place;
 use noisesearch_models::models::dit;
 use noisesearch_models::parity::Golden;
+use noisesearch_models::pipeline::Pipeline;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 use serde_json::{Value, json};
@@ -65,10 +67,22 @@ fn tie(file: &mut [u8]) {
     }
 }
 
+/// By our kernels, and in f64 by the operations of another device.
 fn compare(golden: &Golden, folder: &Folder, task: &Task, cases: &[(&str, Run)]) {
-    let pipeline = folder.open(dit::open, SIZE).unwrap();
+    let dtype = DType::F64;
+    let device = Place {
+        dtype,
+        ..Place::cpu()
+    };
+    for place in [Place::cpu(), device] {
+        let pipeline = folder.open_at(dit::open, SIZE, place).unwrap();
+        compare_with(golden, &pipeline, task, cases);
+    }
+}
+
+fn compare_with(golden: &Golden, pipeline: &Pipeline, task: &Task, cases: &[(&str, Run)]) {
     for (name, run) in cases {
-        let latents = sample(&pipeline, task, *run);
+        let latents = sample(pipeline, task, *run);
         let tap = format!("latents-{name}");
         println!("{tap}: {:.1e}", golden.error(&tap, &latents).unwrap());
         golden.check(&tap, &latents, LATENTS).unwrap();
