@@ -20,6 +20,7 @@ use super::int8::{self, Int8Panels, Largest};
 use super::isa::{Isa, Kernel, prefetch};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
+use super::windows::rows_of_block;
 use std::ops::Range;
 mod unpack;
 
@@ -238,7 +239,7 @@ impl Gemm<'_> {
             true => k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1),
             false => k.max(1),
         };
-        let block = (BLOCK_FLOATS / depth).max(1).next_multiple_of(R);
+        let block = rows_of_block(self.left.count, BLOCK_FLOATS / depth, R);
         for first in (0..self.left.count).step_by(block) {
             let rows = first..(first + block).min(self.left.count);
             for start in (0..k.max(1)).step_by(depth) {

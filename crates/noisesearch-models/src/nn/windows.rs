@@ -2,6 +2,13 @@
 
 use super::int8::Largest;
 
+/// Rows of a block when `count` are cut into blocks of about `usual`, up to half as many again: a
+/// last block of a few rows would read all of the weight for them. A multiple of `of`.
+pub(super) fn rows_of_block(count: usize, usual: usize, of: usize) -> usize {
+    let blocks = ((count + usual / 2) / usual.max(1)).max(1);
+    count.div_ceil(blocks).max(1).next_multiple_of(of)
+}
+
 /// The rows of a left operand, each made of `runs` stretches of `run_len` adjoining numbers.
 ///
 /// Row `i` is window `(i / width, i % width)` of an image; its run `r` starts at

@@ -6,10 +6,11 @@ use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel, narrow};
 use crate::nn::lanes::PANEL;
+use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 
-/// Numbers of a block of rows: a quarter of a 1 MiB second-level cache.
-const BLOCK: usize = 128 * 1024;
+/// Numbers of a block of rows: half of a 1 MiB second-level cache.
+const BLOCK: usize = 256 * 1024;
 
 /// Memory for rounded rows, kept by every thread.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Rounded {
     /// behind the rows for reading a whole tile from the last of them.
     pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
-        let rows = (BLOCK / k).max(1).next_multiple_of(2 * TILE);
+        let rows = rows_of_block(left.count, BLOCK / k, 2 * TILE);
         // An image's line of windows starts a tile.
         let regular = left.run_len.is_multiple_of(DEPTH)
             && (left.width >= left.count || left.width.is_multiple_of(TILE));

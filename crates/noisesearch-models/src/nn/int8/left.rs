@@ -5,10 +5,11 @@ use super::{DEPTH, TILE};
 use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel};
+use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 
-/// Numbers of a block of rows: an eighth of a 1 MiB second-level cache.
-const BLOCK: usize = 128 * 1024;
+/// Numbers of a block of rows: half of a 1 MiB second-level cache.
+const BLOCK: usize = 512 * 1024;
 /// Added to a number of `±2^22` it leaves the nearest whole one, ties to even, in the low bits.
 const WHOLE: f32 = 12_582_912.0;
 /// Numbers that are all below it are taken for zeros; `127 / 1e-36` is finite.
@@ -91,7 +92,7 @@ impl Rounded {
         mut work: impl FnMut(usize, Windows<u8>, &[f32]),
     ) {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
-        let rows = (BLOCK / k.max(1)).max(1).next_multiple_of(2 * TILE);
+        let rows = rows_of_block(left.count, BLOCK / k.max(1), 2 * TILE);
         // A block of an image is made of whole lines of windows.
         let rows = match left.width < left.count {
             true => rows.next_multiple_of(left.width),
