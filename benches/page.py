@@ -36,6 +36,8 @@ def table(row, result):
         yield (f"| {side['name']} | {times(side['seconds'])} | {rate:.0f} "
                f"| {100 * rate / result['peak_gflops']:.0f} % | {faster} | {error} |")
     yield ""
+    if row.note:
+        yield row.note + "\n"
 
 
 def machine(result):
