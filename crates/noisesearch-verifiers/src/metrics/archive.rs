@@ -19,7 +19,10 @@ const HEADER_MAX: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It is something else, or damaged.
-    #[error("it is no archive of numpy: {0}")]
+    #[error(
+        "it is no archive of numpy ({0}); give one with `mu` and `sigma`, or what `noisesearch fid \
+         … --save` wrote"
+    )]
     Zip(ZipError),
     /// An array that is not in it.
     #[error("it has no array `{name}`, only {}", found.join(", "))]
@@ -39,7 +42,8 @@ pub enum ArchiveError {
     },
     /// An array of another shape.
     #[error(
-        "its array `{name}` is {found:?}; statistics are `mu [d]` and `sigma [d, d]`, d up to {FEATURES_MAX}"
+        "its array `{name}` is {found:?}; statistics are `mu [d]` and `sigma [d, d]`, with d up to \
+         {FEATURES_MAX}"
     )]
     Shape {
         /// The array.

@@ -383,7 +383,7 @@ impl UNet {
     }
 
     /// What residual blocks are told of a level and a text, computed once for all pictures of
-    /// both: a modulation each, in the order of [`Self::blocks`]. `pooled: [TIME]`.
+    /// both: a modulation a residual block. `pooled: [TIME]`.
     pub fn modulations(&self, isa: Isa, level: f32, pooled: &[f32]) -> Vec<Vec<f32>> {
         let emb = self.embed(isa, level, pooled);
         self.blocks().map(|block| block.modulate(isa, &emb)).into()
