@@ -76,7 +76,7 @@ ROWS = [
     Row("glyphs", T, "The lab's glyphs, base: 5 blocks, hidden 128, 4 heads, 64 tokens, batch 16",
         "sit", dict(config=GLYPHS, batch=16), ("f32", "f32 inductor", "bf16")),
     Row("flux-double", T, "FLUX.1's double block: hidden 3072, 24 heads, 4096 tokens of an image "
-        "and 512 of text", "flux", dict(double=1, single=0, side=128)),
+        "and 512 of text", "flux", dict(double=1, single=0, side=128), note=LARGE),
     Row("flux-single", T, "FLUX.1's single block, the same tokens", "flux",
         dict(double=0, single=1, side=128), note=LARGE),
     Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16), note=CLIP),
