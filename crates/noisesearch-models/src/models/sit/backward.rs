@@ -34,10 +34,10 @@ struct TransposedBlock {
 impl Transposed {
     fn new(sit: &Sit) -> Self {
         let block = |block: &Block| TransposedBlock {
-            qkv: block.qkv.transposed(),
-            project: block.project.transposed(),
-            widen: block.widen.transposed(),
-            narrow: block.narrow.transposed(),
+            qkv: block.layers.qkv.transposed(),
+            project: block.layers.project.transposed(),
+            widen: block.layers.widen.transposed(),
+            narrow: block.layers.narrow.transposed(),
         };
         Self {
             patch: sit.patch.transposed(),
@@ -113,25 +113,28 @@ struct Way<'a> {
 impl Way<'_> {
     /// Shift, scale or gate.
     fn part(&self, i: usize) -> &[f32] {
-        let hidden = self.block.qkv.inputs();
+        let hidden = self.block.layers.qkv.inputs();
         &self.modulation[i * hidden..][..hidden]
     }
 
     /// `cotangent` of what the block gives for `x: [tokens, hidden]` becomes one of `x`.
     fn back(&self, arena: &mut Arena, x: &[f32], cotangent: &mut [f32]) {
         let (isa, heads) = (self.isa, self.block.heads);
-        let hidden = self.block.qkv.inputs();
+        let hidden = self.block.layers.qkv.inputs();
         let mut h = self.normed(x, [0, 1]);
-        let qkv = through(isa, &self.block.qkv, &h);
+        let qkv = through(isa, &self.block.layers.qkv, &h);
         let attention = Attention {
-            order: self.block.qkv.order(),
+            order: self.block.layers.qkv.order(),
             ..Attention::packed(&qkv, heads, hidden / heads)
         };
         attention.apply(isa, arena, &mut h);
         let mut middle = x.to_vec();
         let gate = Epilogue::AddGated(self.part(2));
         let left = Windows::rows(&h, hidden);
-        self.block.project.apply(isa, left, &mut middle, gate);
+        self.block
+            .layers
+            .project
+            .apply(isa, left, &mut middle, gate);
         self.mlp(&middle, cotangent);
         let d = through(
             isa,
@@ -147,7 +150,7 @@ impl Way<'_> {
     /// The same for the branch of the MLP, which is given `x`.
     fn mlp(&self, x: &[f32], cotangent: &mut [f32]) {
         let isa = self.isa;
-        let inside = through(isa, &self.block.widen, &self.normed(x, [3, 4]));
+        let inside = through(isa, &self.block.layers.widen, &self.normed(x, [3, 4]));
         let mut d = through(
             isa,
             &self.transposed.narrow,

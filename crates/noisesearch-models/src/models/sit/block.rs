@@ -1,6 +1,5 @@
 //! One block of a SiT, on one image, in parts of tokens that threads may share.
 
-use super::SitConfig;
 use super::parts::BlockParts;
 use crate::nn::attention::Attention;
 use crate::nn::buffer::{Arena, Arenas, Buffer};
@@ -14,38 +13,13 @@ pub(super) const LAYER_NORM_EPS: f32 = 1e-6;
 /// Tokens whose MLP is computed at a time, so that its inside stays in the cache.
 const MLP_TOKENS: usize = 48;
 
-/// Weights of a block.
+/// A block's weights, and what they are used with.
 #[derive(Debug)]
 pub(super) struct Block {
-    pub qkv: PackedWeight,
-    pub project: PackedWeight,
-    pub widen: PackedWeight,
-    pub narrow: PackedWeight,
-    pub modulation: PackedWeight,
+    pub layers: BlockParts<PackedWeight>,
     pub heads: usize,
     /// Added to variances before the MLP.
     pub eps: f32,
-}
-
-impl Block {
-    pub fn new(parts: BlockParts<PackedWeight>, config: &SitConfig) -> Self {
-        let BlockParts {
-            qkv,
-            project,
-            widen,
-            narrow,
-            modulation,
-        } = parts;
-        Self {
-            qkv,
-            project,
-            widen,
-            narrow,
-            modulation,
-            heads: config.heads,
-            eps: config.norm_eps,
-        }
-    }
 }
 
 /// What a block reads and writes for one image.
@@ -85,7 +59,7 @@ impl Block {
     ///
     /// Only attention looks at other tokens, so there is one barrier: before it.
     pub fn apply(&self, isa: Isa, arenas: &Arenas, modulation: &[f32], state: &mut State) {
-        let d = self.qkv.inputs();
+        let d = self.layers.qkv.inputs();
         let m = |i: usize| &modulation[i * d..][..d];
         let State { x, h, qkv, part } = state;
         let size = *part * d;
@@ -98,11 +72,12 @@ impl Block {
                     shift: m(0),
                 };
                 layer_norm_modulated(isa, x, LAYER_NORM_EPS, affine, h);
-                self.qkv
+                self.layers
+                    .qkv
                     .apply(isa, Windows::rows(h, d), qkv, Epilogue::Store);
             });
         let attention = Attention {
-            order: self.qkv.order(),
+            order: self.layers.qkv.order(),
             ..Attention::packed(qkv, self.heads, d / self.heads)
         };
         // One arena lends the blocks and takes them back; those of the parts are others.
@@ -122,9 +97,10 @@ impl Block {
 
     /// What follows the attention, whose result is `h`.
     fn follow(&self, isa: Isa, arena: &mut Arena, modulation: &[f32], [x, h]: [&mut [f32]; 2]) {
-        let d = self.qkv.inputs();
+        let d = self.layers.qkv.inputs();
         let m = |i: usize| &modulation[i * d..][..d];
-        self.project
+        self.layers
+            .project
             .apply(isa, Windows::rows(h, d), x, Epilogue::AddGated(m(2)));
         let affine = Affine {
             scale: m(4),
@@ -136,13 +112,14 @@ impl Block {
 
     /// `x += gate * mlp(h)`.
     fn mlp(&self, isa: Isa, arena: &mut Arena, h: &[f32], gate: &[f32], x: &mut [f32]) {
-        let (d, wide) = (self.widen.inputs(), self.widen.outputs());
+        let (d, wide) = (self.layers.widen.inputs(), self.layers.widen.outputs());
         let mut inside = arena.take(MLP_TOKENS.min(h.len() / d) * wide);
         for (h, x) in h.chunks(MLP_TOKENS * d).zip(x.chunks_mut(MLP_TOKENS * d)) {
             let inside = &mut inside[..h.len() / d * wide];
-            self.widen
+            self.layers
+                .widen
                 .apply(isa, Windows::rows(h, d), inside, Epilogue::Gelu);
-            self.narrow.apply(
+            self.layers.narrow.apply(
                 isa,
                 Windows::rows(inside, wide),
                 x,

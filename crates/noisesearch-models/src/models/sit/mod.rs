@@ -87,7 +87,11 @@ impl Sit {
         };
         let parts = parts::read(&config, take, keep)?;
         let [first, second] = parts.time;
-        let block = |block| Block::new(block, &config);
+        let block = |layers| Block {
+            layers,
+            heads: config.heads,
+            eps: config.norm_eps,
+        };
         Ok(Self {
             isa: Isa::best(),
             patch: parts.patch,
@@ -131,7 +135,7 @@ impl Sit {
         let layers: Vec<&PackedWeight> = self
             .blocks
             .iter()
-            .map(|b| &b.modulation)
+            .map(|b| &b.layers.modulation)
             .chain([&self.last_modulation])
             .collect();
         let by_layer = layers

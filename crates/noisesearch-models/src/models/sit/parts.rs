@@ -28,6 +28,7 @@ pub(super) struct Parts<L> {
 }
 
 /// Those of a block.
+#[derive(Debug)]
 pub(super) struct BlockParts<L> {
     pub qkv: L,
     pub project: L,
