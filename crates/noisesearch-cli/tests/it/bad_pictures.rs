@@ -127,6 +127,7 @@ const COMMANDS: &[&[&str]] = &[
     &["fid", "mixed", "glyphs"],
     &["fid", "text.png", "glyphs"],
     &["fid", "statistics.npz", "glyphs"],
+    &["fid", "absent.npz", "glyphs"],
     &["fid", "one.safetensors", "glyphs"],
     &["fid", "none.safetensors", "glyphs"],
 ];

@@ -18,6 +18,9 @@ const HEADER_MAX: u64 = 64 * 1024;
 /// An archive without usable statistics.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// The file is not there, or not for us.
+    #[error("it cannot be read: {0}")]
+    Read(io::Error),
     /// It is something else, or damaged.
     #[error(
         "it is no archive of numpy ({0}); give one with `mu` and `sigma`, or what `noisesearch fid \

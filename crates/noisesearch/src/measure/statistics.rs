@@ -48,7 +48,7 @@ fn read_archive(path: &Path) -> Result<Set, MeasureError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(|source| broken(ArchiveError::Zip(source.into())))?;
+    let file = File::open(path).map_err(|source| broken(ArchiveError::Read(source)))?;
     let name = path.display().to_string();
     match archive::read(BufReader::new(file)) {
         Ok(statistics) => Ok(Set { name, statistics }),
