@@ -1,6 +1,7 @@
 //! Decoders: from latents to images as a PNG holds them.
 
 use crate::denoiser::Decoder;
+use crate::elementwise::by_stretch;
 use crate::gradient::DecoderGradient;
 use candle_core::{Result, Tensor};
 
@@ -10,9 +11,11 @@ pub struct Pixels;
 
 impl Decoder for Pixels {
     fn decode(&self, latents: &Tensor) -> Result<Tensor> {
-        let values = latents.flatten_all()?.to_vec1::<f32>()?;
+        let mut images = latents.flatten_all()?.to_vec1::<f32>()?;
         let level = |v: f32| ((v * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() / 255.0;
-        let images: Vec<f32> = values.into_iter().map(level).collect();
+        by_stretch(&mut images, |_, image| {
+            image.iter_mut().for_each(|v| *v = level(*v));
+        });
         Tensor::from_vec(images, latents.shape(), latents.device())
     }
 

@@ -5,7 +5,9 @@
 //! ```
 
 use crate::denoiser::{Conditioning, Denoiser, Encoded, LatentShape, Network};
+use crate::elementwise::by_stretch;
 use crate::gradient::{DenoiserGradient, NetworkGradient};
+use crate::layers::floats;
 use crate::path::NoisePath;
 use crate::prediction::{Prediction, PredictionError};
 use candle_core::{Result, Tensor};
@@ -37,21 +39,17 @@ impl Guided {
         })
     }
 
-    /// The network's output for `x`, guided: both halves in one call of twice the rows.
-    fn predict(&self, x: &Tensor, at: Level, cond: &Conditioning) -> Result<Vec<f32>> {
+    /// The network's output for `x`; where that is guided, with the task's encoding and then
+    /// with the empty one, in one call of twice the rows.
+    fn predict(&self, x: &Tensor, at: Level, cond: &Conditioning) -> Result<Tensor> {
         let rows = x.dim(0)?;
         let mut encodings: Vec<&Encoded> = vec![&cond.cond; rows];
         if !is_guided(cond) {
-            return flat(&self.network.predict(x, at, &encodings)?);
+            return self.network.predict(x, at, &encodings);
         }
         encodings.resize(2 * rows, &cond.uncond);
-        let twice = Tensor::cat(&[x, x], 0)?;
-        let mut with = flat(&self.network.predict(&twice, at, &encodings)?)?;
-        let without = with.split_off(with.len() / 2);
-        for (c, u) in with.iter_mut().zip(without) {
-            *c = u + cond.guidance * (*c - u);
-        }
-        Ok(with)
+        self.network
+            .predict(&Tensor::cat(&[x, x], 0)?, at, &encodings)
     }
 }
 
@@ -62,10 +60,26 @@ impl Denoiser for Guided {
 
     fn denoise(&self, x: &Tensor, at: Level, cond: &Conditioning) -> Result<Tensor> {
         let (keep, turn) = self.prediction.weights(self.path.at(at));
-        let mut x0 = self.predict(x, at, cond)?;
-        for (out, x) in x0.iter_mut().zip(flat(x)?) {
-            *out = (keep * f64::from(x) + turn * f64::from(*out)) as f32;
+        let output = self.predict(x, at, cond)?.contiguous()?;
+        let given = x.contiguous()?;
+        let (given, output) = (given.storage_and_layout(), output.storage_and_layout());
+        let (given, output) = (floats(&given)?, floats(&output)?);
+        let halves = if is_guided(cond) { 2 } else { 1 };
+        if output.len() != halves * given.len() {
+            candle_core::bail!("a network gave {} values for {}", output.len(), given.len())
         }
+        let (with, without) = output.split_at(given.len());
+        let mut x0 = vec![0.0; given.len()];
+        by_stretch(&mut x0, |first, x0| {
+            let here = first..first + x0.len();
+            x0.copy_from_slice(&with[here.clone()]);
+            for (c, u) in x0.iter_mut().zip(without.iter().skip(first)) {
+                *c = u + cond.guidance * (*c - u);
+            }
+            for (out, x) in x0.iter_mut().zip(&given[here]) {
+                *out = (keep * f64::from(*x) + turn * f64::from(*out)) as f32;
+            }
+        });
         Tensor::from_vec(x0, x.shape(), x.device())
     }
 

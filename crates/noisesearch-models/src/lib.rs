@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod decode;
 pub mod denoiser;
+mod elementwise;
 pub mod gradient;
 pub mod guidance;
 pub mod lab;

@@ -5,6 +5,7 @@
 //! batch nor neighbours change it.
 
 use crate::denoiser::{Conditioning, Denoiser};
+use crate::elementwise::{STRETCH, all_finite};
 use crate::gradient::Slope;
 use crate::path::NoisePath;
 use crate::schedule::Schedule;
@@ -203,7 +204,7 @@ impl Row {
     }
 
     fn check(&mut self, values: &[f32]) {
-        if self.failure.is_none() && !values.iter().all(|v| v.is_finite()) {
+        if self.failure.is_none() && !all_finite(values) {
             let evaluation = self.state.evaluations;
             self.failure = Some(Failure::NonFinite { evaluation });
         }
@@ -416,9 +417,12 @@ impl Sampler<'_> {
             });
         }
         let all = output.flatten_all()?.to_vec1::<f32>()?;
-        let each = x.chunks(self.elements()).zip(all.chunks(self.elements()));
-        for ((index, row), (x, x0)) in rows.iter_mut().zip(each) {
-            row.evaluated(x, x0);
+        let each = x.par_chunks(self.elements());
+        let each = each.zip(all.par_chunks(self.elements()));
+        let each = rows.par_iter_mut().zip(each);
+        each.with_min_len(STRETCH.div_ceil(self.elements()))
+            .for_each(|((_, row), (x, x0))| row.evaluated(x, x0));
+        for ((index, row), x0) in rows.iter().zip(all.chunks(self.elements())) {
             if row.failure.is_none() {
                 watch(Evaluation {
                     row: *index,

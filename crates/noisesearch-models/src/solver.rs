@@ -12,6 +12,7 @@ mod tape;
 pub use stochastic::{Draw, diffuse};
 pub use tape::{Tape, Vjp};
 
+use crate::elementwise::by_stretch;
 use crate::path::NoisePath;
 use noisesearch_core::ledger::NfeRule;
 use noisesearch_core::level::Level;
@@ -109,11 +110,14 @@ impl FromStr for Solver {
 
 /// `x <- keep x + sum of weight * term`, in the order given.
 fn combine<const N: usize>(x: &mut [f32], keep: f64, terms: [(f64, &[f32]); N]) {
-    for (i, x) in x.iter_mut().enumerate() {
-        let mut sum = keep * f64::from(*x);
-        for (weight, term) in terms {
-            sum += weight * f64::from(term[i]);
+    by_stretch(x, |first, x| {
+        let terms = terms.map(|(weight, term)| (weight, &term[first..][..x.len()]));
+        for (i, x) in x.iter_mut().enumerate() {
+            let mut sum = keep * f64::from(*x);
+            for (weight, term) in terms {
+                sum += weight * f64::from(term[i]);
+            }
+            *x = sum as f32;
         }
-        *x = sum as f32;
-    }
+    });
 }

@@ -15,7 +15,7 @@ pub(super) fn on_cpu(x: &Tensor) -> bool {
 
 /// The floats of a contiguous f32 CPU tensor in row-major order:
 /// `floats(&x.storage_and_layout())?`.
-pub(super) fn floats<'a, G>((storage, layout): &'a (G, &Layout)) -> Result<&'a [f32]>
+pub(crate) fn floats<'a, G>((storage, layout): &'a (G, &Layout)) -> Result<&'a [f32]>
 where
     G: Deref<Target = Storage>,
 {

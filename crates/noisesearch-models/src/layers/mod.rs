@@ -25,6 +25,7 @@ pub use activation::{activate, gated};
 pub use attention::{Attend, attention};
 pub use conv::{Before, Conv2d, Geometry, upsample};
 pub use embed::{Order, timestep, timestep_closed};
+pub(crate) use floats::floats;
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
 pub use mlp::Mlp;

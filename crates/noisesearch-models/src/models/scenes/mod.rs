@@ -8,7 +8,7 @@ pub mod text;
 pub mod unet;
 
 use crate::denoiser::{Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError};
-use crate::layers::Place;
+use crate::layers::{Place, floats};
 use crate::models::rows::runs;
 use crate::nn::buffer::Arenas;
 use crate::nn::isa::Isa;
@@ -105,7 +105,9 @@ impl Network for Scenes {
         let which: Vec<&Given> = by_run
             .flat_map(|(run, given)| vec![given; run.rows])
             .collect();
-        let input = flat(x)?;
+        let input = x.contiguous()?;
+        let input = input.storage_and_layout();
+        let input = floats(&input)?;
         let mut out = vec![0.0; input.len()];
         let pairs = out.par_chunks_mut(PICTURE).zip(input.par_chunks(PICTURE));
         pairs.zip(which).for_each(|((out, x), given)| {
