@@ -93,9 +93,11 @@ pub fn run(
         true => desk.ranks()?,
         false => BTreeMap::new(),
     };
+    let again = desk.second_look(spec, &found.recipe)?;
     let answer = desk.row(plan, cell, found);
     let row = Row {
         ranks,
+        again,
         ..answer.row
     };
     Ok(Ended::Done(Some(Box::new(Answer { row, ..answer }))))
@@ -109,6 +111,15 @@ struct Desk<'a, 'm> {
     /// Finished candidates with their scores, in job order.
     finished: Vec<(JobId, Recipe, Scores)>,
     seconds: f64,
+}
+
+/// What recipes give, made where it is not known, and how many were made.
+fn given(mut maker: Maker, recipes: Vec<Recipe>) -> Result<(Vec<Option<Known>>, u64), StudyError> {
+    let wanted = recipes.iter().map(|recipe| (recipe.clone(), View::Final));
+    let fresh = maker.fresh(wanted.collect());
+    maker.make(&fresh)?;
+    let known = |recipe: &Recipe| maker.known(recipe.id(), View::Final).cloned();
+    Ok((recipes.iter().map(known).collect(), maker.made))
 }
 
 /// The answer of a search and what it cost in all.
@@ -178,15 +189,38 @@ impl<'a, 'm> Desk<'a, 'm> {
 
     /// What recipes give as they are handed out; `None` for one that was lost.
     fn again(&mut self, recipes: Vec<Recipe>) -> Result<Vec<Option<Known>>, StudyError> {
-        let mut finals = self.maker.finals();
-        let wanted = recipes.iter().map(|recipe| (recipe.clone(), View::Final));
-        let fresh = finals.fresh(wanted.collect());
-        finals.make(&fresh)?;
-        let known = |recipe: &Recipe| finals.known(recipe.id(), View::Final).cloned();
-        let known = recipes.iter().map(known).collect();
-        let made = finals.made;
+        let (known, made) = given(self.maker.finals(), recipes)?;
         self.maker.made += made;
         Ok(known)
+    }
+
+    /// What the optimised verifiers that vary say of the answer when they are asked again. Part of
+    /// no cost.
+    fn second_look(
+        &mut self,
+        spec: &Checked,
+        recipe: &Recipe,
+    ) -> Result<BTreeMap<String, f64>, StudyError> {
+        let opened = self.maker.opened;
+        let vary = |(at, name): &(usize, &String)| {
+            opened.engines.finals().varies(*at) && spec.verifiers.contains(name)
+        };
+        let vary: Vec<(usize, &String)> = opened.panel.iter().enumerate().filter(vary).collect();
+        if vary.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (known, made) = given(self.maker.afresh(), vec![recipe.clone()])?;
+        self.maker.made += made;
+        let scores = known
+            .first()
+            .and_then(|known| known.as_ref()?.outcome.scores());
+        let of = |scores: &Scores| {
+            let named = vary
+                .iter()
+                .map(|(at, name)| ((*name).clone(), scores.values()[*at]));
+            named.collect()
+        };
+        Ok(scores.map_or_else(BTreeMap::new, of))
     }
 
     /// By verifier, Spearman's correlation of the scores of the same finished candidates as the
@@ -236,6 +270,7 @@ impl<'a, 'm> Desk<'a, 'm> {
             optimised: spec.verifiers.clone(),
             pool: self.pool(spec),
             ranks: BTreeMap::new(),
+            again: BTreeMap::new(),
             features,
         };
         Answer {

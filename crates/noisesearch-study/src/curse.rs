@@ -17,32 +17,59 @@ pub struct Corrected {
     pub candidates: Estimate,
     /// Mean score of the answers, as selected.
     pub selected: Estimate,
-    /// The same, shrunk towards the candidates ([`stats::shrunk`]).
+    /// The same without the part that comes from having been selected.
     pub corrected: Estimate,
-    /// The verifier's reliability, 0 to 1.
-    pub reliability: f64,
-    /// The verifier that was not optimised and confirms most of it.
-    pub judge: String,
+    /// How that was found.
+    pub how: How,
+}
+
+/// How a selected score is corrected.
+#[derive(Clone, Debug, PartialEq)]
+pub enum How {
+    /// The verifier varies and was asked again: its second answers, nothing was selected for.
+    AskedAgain,
+    /// It would say the same again: shrunk towards the candidates ([`stats::shrunk`]).
+    Shrunk {
+        /// The verifier's reliability, 0 to 1.
+        reliability: f64,
+        /// The verifier that was not optimised and confirms most of it.
+        judge: String,
+    },
 }
 
 /// The corrected score of the answers at `place`; `None` where nothing was selected among several,
-/// or no verifier was watched.
+/// or where the verifier does not vary and no other one was watched.
 pub fn corrected(answers: &Answers, place: Place) -> Result<Option<Corrected>, AnswersError> {
     let rows = answers.at(place);
     let Some(verifier) = rows.first().and_then(|row| row.optimised.first()).cloned() else {
         return Ok(None);
     };
-    let Some((judge, reliability)) = judge(rows) else {
+    if !rows.iter().any(several) {
         return Ok(None);
+    }
+    let again: Vec<[f64; 3]> = rows
+        .iter()
+        .filter_map(|row| {
+            let again = *row.again.get(&verifier)?;
+            let [selected, mean] = scores(row, &verifier)?;
+            Some([selected, mean, again])
+        })
+        .collect();
+    let (how, columns) = match (again.is_empty(), judge(rows)) {
+        (false, _) => (How::AskedAgain, again),
+        (true, Some((judge, reliability))) => {
+            let scores = rows.iter().filter_map(|row| scores(row, &verifier));
+            let columns = scores.map(|[s, mean]| [s, mean, shrunk(s, mean, reliability)]);
+            let columns = columns.collect();
+            (How::Shrunk { reliability, judge }, columns)
+        }
+        (true, None) => return Ok(None),
     };
-    let pair = |row: &&Row| Some((*row.scores.get(&verifier)?, row.pool.get(&verifier)?.mean));
-    let (best, means): (Vec<f64>, Vec<f64>) = rows.iter().filter_map(pair).unzip();
-    let columns = [best, means];
-    let of = |f: &dyn Fn(&[f64]) -> f64| stats::bootstrap(&columns, f);
-    let selected = of(&|means| means[0]);
-    let candidates = of(&|means| means[1]);
-    let kept = of(&|means| shrunk(means[0], means[1], reliability));
-    let (Some(selected), Some(candidates), Some(corrected)) = (selected, candidates, kept) else {
+    let of = |column: usize| {
+        let column: Vec<f64> = columns.iter().map(|row: &[f64; 3]| row[column]).collect();
+        stats::bootstrap(&[column], &|means| means[0])
+    };
+    let (Some(selected), Some(candidates), Some(corrected)) = (of(0), of(1), of(2)) else {
         return Ok(None);
     };
     Ok(Some(Corrected {
@@ -51,15 +78,23 @@ pub fn corrected(answers: &Answers, place: Place) -> Result<Option<Corrected>, A
         candidates,
         selected,
         corrected,
-        reliability,
-        judge,
+        how,
     }))
+}
+
+/// Whether an answer was selected among several candidates.
+fn several(row: &&Row) -> bool {
+    row.pool.values().any(|pool| pool.candidates > 1)
+}
+
+/// A verifier's score of the answer, and its mean over the candidates.
+fn scores(row: &Row, verifier: &str) -> Option<[f64; 2]> {
+    Some([*row.scores.get(verifier)?, row.pool.get(verifier)?.mean])
 }
 
 /// The verifier that was not optimised with the largest reliability, and that.
 fn judge(rows: &[&Row]) -> Option<(String, f64)> {
-    let several = |row: &&&Row| row.pool.values().any(|pool| pool.candidates > 1);
-    let rows: Vec<&&Row> = rows.iter().filter(several).collect();
+    let rows: Vec<&Row> = rows.iter().copied().filter(several).collect();
     let optimised: BTreeSet<&String> = rows.iter().flat_map(|row| &row.optimised).collect();
     let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.pool.keys()).collect();
     let watched = names.into_iter().filter(|name| !optimised.contains(name));
@@ -92,14 +127,31 @@ mod tests {
         let found = corrected(&answers, Place { arm: 1, point: 2 })
             .unwrap()
             .unwrap();
-        assert_eq!(
-            (found.verifier.as_str(), found.judge.as_str()),
-            ("clip", "grader")
-        );
+        assert_eq!(found.verifier, "clip");
         // The grader's correlation is 0.6; the selected answer is 0.1 above its candidates.
-        assert!((found.reliability - 0.36).abs() < 1e-9);
+        let How::Shrunk { reliability, judge } = found.how else {
+            panic!("{:?}", found.how)
+        };
+        assert!((reliability - 0.36).abs() < 1e-9);
+        assert_eq!(judge, "grader");
         let gain = found.corrected.value - found.candidates.value;
         assert!((gain - 0.036).abs() < 1e-9, "{gain}");
         assert!((found.selected.value - found.candidates.value - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_second_look_is_the_correction() {
+        let study = file(FILE);
+        let mut rows = rows(&study, 30, &|_, _| 0.5);
+        for row in &mut rows {
+            row.again.insert("clip".into(), row.scores["clip"] - 0.07);
+        }
+        let answers = Answers::new(&study, &rows, None).unwrap();
+        let place = |point| Place { arm: 1, point };
+        assert!(corrected(&answers, place(0)).unwrap().is_none());
+        let found = corrected(&answers, place(2)).unwrap().unwrap();
+        assert_eq!(found.how, How::AskedAgain);
+        let curse = found.selected.value - found.corrected.value;
+        assert!((curse - 0.07).abs() < 1e-9, "{curse}");
     }
 }

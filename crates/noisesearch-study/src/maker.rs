@@ -7,6 +7,7 @@ use noisesearch::engines::Engines;
 use noisesearch::picture::Picture;
 use noisesearch::spec::{Checked, Spec};
 use noisesearch_core::job::{Job, Outcome, View};
+use noisesearch_core::journal::Fingerprint;
 use noisesearch_core::recipe::{Recipe, RecipeId};
 use noisesearch_verifiers::metrics::describe::Describer;
 use std::collections::BTreeSet;
@@ -44,6 +45,8 @@ pub struct Maker<'a> {
     context: Context,
     /// Where what is handed out is known.
     finals: Context,
+    /// Where second looks at it are known.
+    afresh: Context,
     /// Rows that are made together.
     pub batch: usize,
     /// Outcomes made, not looked up.
@@ -60,21 +63,26 @@ impl<'a> Maker<'a> {
     ) -> Result<Self, StudyError> {
         opened.engines.turn(spec)?;
         let opened: &Opened = opened;
-        let mut context = |engine: &Engine| -> Result<Context, StudyError> {
+        let context = |engine: &Engine| -> Result<Fingerprint, StudyError> {
             let mut print = engine.context(spec)?;
             if let Some(describer) = &opened.describer {
                 print.set("describer", describer.id())?;
             }
-            store.context(&print)
+            Ok(print)
         };
         let engine = opened.engines.candidates();
-        let (here, finals) = (context(engine)?, context(opened.engines.finals())?);
+        let here = store.context(&context(engine)?)?;
+        let mut print = context(opened.engines.finals())?;
+        let finals = store.context(&print)?;
+        print.set("look", &2)?;
+        let afresh = store.context(&print)?;
         Ok(Self {
             opened,
             store,
             engine,
             context: here,
             finals,
+            afresh,
             batch,
             made: 0,
         })
@@ -82,12 +90,23 @@ impl<'a> Maker<'a> {
 
     /// The same for what is handed out, which may be made in another number format.
     pub fn finals(&mut self) -> Maker<'_> {
+        self.at(self.finals)
+    }
+
+    /// The same for second looks at what is handed out, by verifiers that use nothing kept of
+    /// their first one.
+    pub fn afresh(&mut self) -> Maker<'_> {
+        self.at(self.afresh)
+    }
+
+    fn at(&mut self, context: Context) -> Maker<'_> {
         Maker {
             opened: self.opened,
             store: self.store,
             engine: self.opened.engines.finals(),
-            context: self.finals,
+            context,
             finals: self.finals,
+            afresh: self.afresh,
             batch: self.batch,
             made: 0,
         }
@@ -126,7 +145,10 @@ impl<'a> Maker<'a> {
     fn make_batch(&mut self, batch: &[Wanted]) -> Result<Option<String>, StudyError> {
         let wanted: Vec<_> = batch.iter().map(|(recipe, view)| (recipe, *view)).collect();
         let began = Instant::now();
-        let made = self.engine.make(&wanted)?;
+        let made = match self.context == self.afresh {
+            true => self.engine.make_afresh(&wanted)?,
+            false => self.engine.make(&wanted)?,
+        };
         let features = self.features(&made)?;
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
         let (mut outcomes, mut lost) = (Vec::with_capacity(batch.len()), None);
@@ -169,9 +191,7 @@ impl<'a> Maker<'a> {
 
     /// The picture of an answer's recipe, made again; `None` when it has none.
     pub fn picture(&mut self, recipe: &Recipe) -> Result<Option<Picture>, StudyError> {
-        let finals = self.opened.engines.finals();
-        let made = finals.make(&[(recipe, View::Final)])?.pop();
-        Ok(made.and_then(|made| made.picture))
+        Ok(self.opened.engines.finals().show(recipe)?)
     }
 
     /// What the verifiers have to say to a person.

@@ -3,7 +3,7 @@
 use crate::answers::{Answers, AnswersError, places};
 use crate::check::{self, CheckError, Place};
 use crate::claims::{self, ClaimError, Finding, Verdict};
-use crate::curse::corrected;
+use crate::curse::{How, corrected};
 use crate::figures::{self, FigureError, scaled};
 use crate::file::{CostAxis, Figure, FigureKind, StudyFile};
 use crate::measure::Measure;
@@ -240,11 +240,13 @@ impl Body<'_> {
                 page::estimate(Some(found.candidates), false),
                 page::estimate(Some(found.selected), false),
                 page::estimate(Some(found.corrected), false),
-                format!(
-                    "{:.2}<br><small>by {}</small>",
-                    found.reliability,
-                    page::text(&found.judge)
-                ),
+                match found.how {
+                    How::AskedAgain => "asked again".to_owned(),
+                    How::Shrunk { reliability, judge } => format!(
+                        "{reliability:.2}<br><small>by {}</small>",
+                        page::text(&judge)
+                    ),
+                },
             ]);
         }
         if rows.is_empty() {
@@ -262,7 +264,7 @@ impl Body<'_> {
             "<h2>The winner's curse</h2><p>A selected score was chosen for being high. Corrected \
              is what is left of it when the part is taken away that the best-agreeing verifier \
              that was not optimised does not confirm: candidates + reliability x (selected - \
-             candidates).</p>{}",
+             candidates). A verifier that may answer otherwise is asked again instead.</p>{}",
             page::card(&page::table(&head.map(str::to_owned), &rows))
         ))
     }

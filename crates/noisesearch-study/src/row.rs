@@ -34,6 +34,10 @@ pub struct Row {
     /// saw them with those in the number format of the answer; empty where no measure asks for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ranks: BTreeMap<String, f64>,
+    /// By optimised verifier that varies, its score of the answer when it was asked again; empty
+    /// where none does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub again: BTreeMap<String, f64>,
     /// Features of the answer, for measures of a whole set of pictures; empty where no describer
     /// knows this model's pictures.
     pub features: Vec<f32>,

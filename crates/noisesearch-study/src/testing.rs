@@ -112,6 +112,7 @@ fn row(arm: &str, point: usize, (task, clip): (usize, f64)) -> Row {
         optimised: vec!["clip".into()],
         pool: BTreeMap::from([("clip".into(), pool(1.0)), ("grader".into(), pool(0.6))]),
         ranks: Default::default(),
+        again: Default::default(),
         features: Vec::new(),
     }
 }

@@ -1,15 +1,19 @@
 //! Whole studies on the cheapest model of the lab: what they share, what they give, what they
 //! refuse.
 
-use noisesearch::registry::Registry;
+use noisesearch::registry::{Judges, Registry, VerifierEntry};
 use noisesearch::spec::Spec;
 use noisesearch::summary::Summary;
+use noisesearch_models::task::Task;
 use noisesearch_study::StudyError;
 use noisesearch_study::row::Row;
 use noisesearch_study::study::{Options, Report, Verdict, run};
 use noisesearch_study::watch::{Control, Observer, Progress};
+use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const HEAD: &str = "title = \"t\"\nstatement = \"s\"\nsource = \"arXiv 2501.09732\"\n";
 const TASKS: &str = "[tasks]\nclasses = [\"Q\", \"7\"]\nseeds = 2\nquick = { count = 1 }\n";
@@ -378,4 +382,83 @@ fn a_quick_run_and_images() {
     // It is the answer: the classifier sees in it what the row says.
     let rows = scratch.rows("one-quick");
     assert!(rows[2].scores["oracle"] > 0.0);
+}
+
+/// A verifier that answers differently each time: darkness, and an error of its own.
+struct Moody(VerifierId, AtomicU64);
+
+impl Moody {
+    fn look(&self, samples: &Samples, sign: f64) -> candle_core::Result<Vec<f64>> {
+        let means = samples.images.flatten_from(1)?.mean(1)?.to_vec1::<f32>()?;
+        self.1.fetch_add(means.len() as u64, Ordering::Relaxed);
+        // An error that is a function of the picture, and another one at the second look.
+        let error = |mean: f32| sign * (f64::from(mean) * 1e4).sin();
+        Ok(means.into_iter().map(|m| error(m) - f64::from(m)).collect())
+    }
+}
+
+impl Verifier for Moody {
+    fn id(&self) -> &VerifierId {
+        &self.0
+    }
+    fn score(&self, _: &Task, samples: &Samples) -> candle_core::Result<Vec<f64>> {
+        self.look(samples, 1.0)
+    }
+    fn varies(&self) -> bool {
+        true
+    }
+    fn score_afresh(&self, _: &Task, samples: &Samples) -> candle_core::Result<Vec<f64>> {
+        self.look(samples, -1.0)
+    }
+}
+
+#[test]
+fn a_verifier_that_varies_is_asked_again_about_answers_only() {
+    let scratch = Scratch::new("again");
+    let base = BASE.replace("[\"classifier\"]", "[\"moody\"]");
+    let file = scratch.file("one.toml", &[HEAD, TASKS, &base, RANDOM]);
+    let id = VerifierId {
+        name: "moody".into(),
+        weights: String::new(),
+        version: 1,
+    };
+    let moody = Arc::new(Moody(id, AtomicU64::new(0)));
+    let mut registry = Registry::builtin();
+    let opened = moody.clone();
+    registry.verifiers.push(VerifierEntry {
+        name: "moody".into(),
+        about: "answers differently each time".into(),
+        judges: Judges::Family("glyphs"),
+        open: Arc::new(move || Ok(Box::new(opened.clone()))),
+    });
+    let go = || {
+        let mut control = Control {
+            observer: &mut (),
+            cancel: &AtomicBool::new(false),
+        };
+        let files = [file.clone()];
+        run(&registry, &files, &scratch.options(), &mut control).unwrap()
+    };
+    go();
+    let rows = scratch.rows("one");
+    let answers: BTreeSet<(&str, u64, &str)> = rows
+        .iter()
+        .map(|row| (row.task.as_str(), row.seed, row.recipe.as_str()))
+        .collect();
+    // Four candidates of each of four tasks with seeds, and each different answer once more.
+    let asked = moody.1.load(Ordering::Relaxed);
+    assert_eq!(asked, 16 + answers.len() as u64);
+    for row in &rows {
+        assert_eq!(row.again.keys().collect::<Vec<_>>(), ["moody"]);
+        assert_ne!(row.again["moody"], row.scores["moody"]);
+    }
+    let mean = |of: &dyn Fn(&Row) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
+    let (selected, again) = (mean(&|r| r.scores["moody"]), mean(&|r| r.again["moody"]));
+    assert!(selected > again, "{selected} was selected, {again} is left");
+    let page = std::fs::read_to_string(scratch.0.join("out/one/report.html")).unwrap();
+    assert!(page.contains("asked again"));
+    // What was said is known: nothing is asked when the study is run once more.
+    go();
+    assert_eq!(moody.1.load(Ordering::Relaxed), asked);
+    assert_eq!(scratch.rows("one"), rows);
 }

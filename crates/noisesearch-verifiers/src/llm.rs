@@ -102,6 +102,16 @@ impl Llm {
         task: &Task,
         pictures: &[Picture],
     ) -> std::result::Result<Vec<Option<Grade>>, LlmError> {
+        self.grade_with(self.cache.as_ref(), task, pictures)
+    }
+
+    /// The same with another cache, or none.
+    fn grade_with(
+        &self,
+        cache: Option<&Cache>,
+        task: &Task,
+        pictures: &[Picture],
+    ) -> std::result::Result<Vec<Option<Grade>>, LlmError> {
         let names: Vec<String> = pictures.iter().map(name).collect();
         let mut graded = Graded::new();
         let mut open: Vec<Shown> = Vec::new();
@@ -109,7 +119,8 @@ impl Llm {
             if graded.contains_key(name) || open.iter().any(|(other, _)| other == name) {
                 continue;
             }
-            match self.cached(name, task) {
+            let key = Cache::key(name, task, &self.model);
+            match cache.and_then(|cache| cache.get(&key)) {
                 Some(grade) => {
                     held(&self.cost).cached += 1;
                     graded.insert(name.clone(), Ok(grade));
@@ -117,23 +128,32 @@ impl Llm {
                 None => open.push((name.clone(), picture.to_png(&[])?)),
             }
         }
-        graded.extend(self.ask_all(task, &open)?);
+        graded.extend(self.ask_all(cache, task, &open)?);
         let of = |name: &String| graded.get(name)?.as_ref().ok().cloned();
         Ok(names.iter().map(of).collect())
     }
 
-    fn cached(&self, name: &str, task: &Task) -> Option<Grade> {
-        let cache = self.cache.as_ref()?;
-        cache.get(&Cache::key(name, task, &self.model))
+    /// The overall grade of every picture; NaN where the answer was unreadable.
+    fn overall(&self, cache: Option<&Cache>, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
+        let pictures = Picture::from_images(samples.images)?;
+        let grades = self.grade_with(cache, task, &pictures);
+        let grades = grades.map_err(candle_core::Error::wrap)?;
+        let overall = |grade: &Option<Grade>| grade.as_ref().map_or(f64::NAN, Grade::overall);
+        Ok(grades.iter().map(overall).collect())
     }
 
     /// Asks about every picture, several at a time. The first request without a response ends it.
-    fn ask_all(&self, task: &Task, open: &[Shown]) -> std::result::Result<Graded, HttpError> {
+    fn ask_all(
+        &self,
+        cache: Option<&Cache>,
+        task: &Task,
+        open: &[Shown],
+    ) -> std::result::Result<Graded, HttpError> {
         let next = AtomicUsize::new(0);
         let answers = Mutex::new((Graded::new(), None));
         let work = || {
             while let Some((name, png)) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let answer = self.ask(task, name, png);
+                let answer = self.ask(cache, task, (name, png));
                 let mut answers = held(&answers);
                 match answer {
                     Ok(grade) => drop(answers.0.insert(name.clone(), grade)),
@@ -158,9 +178,9 @@ impl Llm {
 
     fn ask(
         &self,
+        cache: Option<&Cache>,
         task: &Task,
-        name: &str,
-        png: &[u8],
+        (name, png): (&str, &[u8]),
     ) -> std::result::Result<std::result::Result<Grade, Unreadable>, HttpError> {
         let model = &self.model;
         // Enough of the name to tell pictures apart, short enough to be copied without a slip.
@@ -181,7 +201,7 @@ impl Llm {
         let mut cost = held(&self.cost);
         cost.usage.prompt_tokens += usage.prompt_tokens;
         cost.usage.completion_tokens += usage.completion_tokens;
-        match (&grade, &self.cache) {
+        match (&grade, cache) {
             (Err(problem), _) => {
                 cost.failed += 1;
                 held(&self.notes).push(format!("llm gave picture {id} no score: {problem}"));
@@ -203,11 +223,15 @@ impl Verifier for Llm {
     }
 
     fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
-        let pictures = Picture::from_images(samples.images)?;
-        let grades = self.grade(task, &pictures);
-        let grades = grades.map_err(candle_core::Error::wrap)?;
-        let overall = |grade: &Option<Grade>| grade.as_ref().map_or(f64::NAN, Grade::overall);
-        Ok(grades.iter().map(overall).collect())
+        self.overall(self.cache.as_ref(), task, samples)
+    }
+
+    fn varies(&self) -> bool {
+        true
+    }
+
+    fn score_afresh(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
+        self.overall(None, task, samples)
     }
 
     fn notes(&self) -> Vec<String> {

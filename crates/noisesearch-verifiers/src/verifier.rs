@@ -36,6 +36,15 @@ pub trait Verifier: Send + Sync {
     /// One value a row of `samples`, in row order; a row's value does not depend on its
     /// neighbours. NaN is a row that could not be judged; an error is one of all rows.
     fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>>;
+    /// Whether the same picture may get another score when it is judged again.
+    fn varies(&self) -> bool {
+        false
+    }
+    /// [`Self::score`] that uses nothing kept of earlier answers: of a verifier that varies, an
+    /// independent second look.
+    fn score_afresh(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
+        self.score(task, samples)
+    }
     /// What a person should know since this was last asked, such as why a row has no score.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -78,6 +87,12 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
     }
     fn score(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
         (**self).score(task, samples)
+    }
+    fn varies(&self) -> bool {
+        (**self).varies()
+    }
+    fn score_afresh(&self, task: &Task, samples: &Samples) -> Result<Vec<f64>> {
+        (**self).score_afresh(task, samples)
     }
     fn notes(&self) -> Vec<String> {
         (**self).notes()

@@ -220,6 +220,11 @@ impl Engine {
         self.verifiers.get(verifier)?.passes(score)
     }
 
+    /// Whether a verifier may answer otherwise when it is asked again.
+    pub fn varies(&self, verifier: usize) -> bool {
+        self.verifiers.get(verifier).is_some_and(|v| v.varies())
+    }
+
     /// Network passes of one evaluation: 2 when guided.
     pub fn passes_per_nfe(&self) -> u64 {
         self.denoiser.passes_per_row(&self.cond)
@@ -262,6 +267,12 @@ impl Engine {
     /// finite fails alone; an error is one of all.
     pub fn make(&self, wanted: &[(&Recipe, View)]) -> Result<Vec<Made>, Error> {
         self.judge(self.solve(wanted)?)
+    }
+
+    /// The same, with verifiers that use nothing kept of earlier answers: of those that vary, an
+    /// independent second look.
+    pub fn make_afresh(&self, wanted: &[(&Recipe, View)]) -> Result<Vec<Made>, Error> {
+        self.judge_afresh(self.solve(wanted)?)
     }
 }
 

@@ -135,6 +135,30 @@ fn a_grade_is_paid_for_once() {
 }
 
 #[test]
+fn a_second_look_is_not_taken_from_the_cache() {
+    let server = Server::new(fairly);
+    let cache = folder("second-look");
+    let settings = Settings {
+        cache: Some(cache.clone()),
+        ..settings(&server)
+    };
+    let judge = Llm::new(&settings);
+    assert!(judge.varies());
+    let images = pictures(3)[0].to_image().unwrap();
+    let samples = Samples {
+        images: &images,
+        early: None,
+    };
+    let files = || std::fs::read_dir(&cache).unwrap().count();
+    let first = judge.score(&task(), &samples).unwrap();
+    assert_eq!((server.seen().len(), files()), (1, 1));
+    assert_eq!(judge.score(&task(), &samples).unwrap(), first);
+    assert_eq!(server.seen().len(), 1);
+    judge.score_afresh(&task(), &samples).unwrap();
+    assert_eq!((server.seen().len(), files()), (2, 1));
+}
+
+#[test]
 fn what_may_pass_is_tried_again() {
     let failures: [fn() -> Response; 6] = [
         || status("429 Too Many Requests", "{}"),

@@ -6,16 +6,43 @@ use crate::error::Error;
 use crate::picture::Picture;
 use candle_core::{Device, Tensor};
 use noisesearch_core::drive::Lost;
-use noisesearch_core::job::{Outcome, Scores};
-use noisesearch_core::recipe::VerifierName;
+use noisesearch_core::job::{Outcome, Scores, View};
+use noisesearch_core::recipe::{Recipe, VerifierName};
 use noisesearch_models::denoiser::{Decoder, Denoiser};
 use noisesearch_models::gradient::Slope;
+use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use std::sync::atomic::Ordering;
+
+/// How a verifier is asked.
+type Look = fn(&dyn Verifier, &Task, &Samples) -> candle_core::Result<Vec<f64>>;
 
 impl Engine {
     /// Decodes and scores what was solved; one answer each, in the order in which it was wanted.
     pub fn judge(&self, solved: Solved) -> Result<Vec<Made>, Error> {
+        self.judge_by(solved, |verifier, task, samples| {
+            verifier.score(task, samples)
+        })
+    }
+
+    /// The same with verifiers that use nothing kept of earlier answers.
+    pub(super) fn judge_afresh(&self, solved: Solved) -> Result<Vec<Made>, Error> {
+        self.judge_by(solved, |verifier, task, samples| {
+            verifier.score_afresh(task, samples)
+        })
+    }
+
+    /// The picture of a recipe, which nobody judges; `None` when it has none.
+    pub fn show(&self, recipe: &Recipe) -> Result<Option<Picture>, Error> {
+        let solved = self.solve(&[(recipe, View::Final)])?;
+        let Some(sample) = solved.samples.first() else {
+            return Ok(None);
+        };
+        let image = self.decode(&*self.decoder, std::iter::once(&sample.x))?;
+        Ok(Picture::from_images(&image)?.pop())
+    }
+
+    fn judge_by(&self, solved: Solved, look: Look) -> Result<Vec<Made>, Error> {
         let Solved {
             samples, mut made, ..
         } = solved;
@@ -23,11 +50,11 @@ impl Engine {
             .into_iter()
             .partition(|sample| sample.preview && self.preview.is_some());
         for batch in whole.chunks(self.batch) {
-            self.judge_batch(&*self.decoder, batch, &mut made)?;
+            self.judge_batch((&*self.decoder, look), batch, &mut made)?;
         }
         if let Some(linear) = &self.preview {
             for batch in rough.chunks(self.batch) {
-                self.judge_batch(linear, batch, &mut made)?;
+                self.judge_batch((linear, look), batch, &mut made)?;
             }
         }
         Ok(made)
@@ -35,7 +62,7 @@ impl Engine {
 
     fn judge_batch(
         &self,
-        decoder: &dyn Decoder,
+        (decoder, look): (&dyn Decoder, Look),
         samples: &[Sample],
         made: &mut [Made],
     ) -> Result<(), Error> {
@@ -54,7 +81,7 @@ impl Engine {
                 images: &images,
                 early,
             };
-            let scores = verifier.score(&self.task, &samples);
+            let scores = look(&**verifier, &self.task, &samples);
             columns.push(scores.map_err(|source| failed(&**verifier, source))?);
         }
         let calls = (columns.len() * samples.len()) as u64;
