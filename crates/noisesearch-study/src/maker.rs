@@ -74,7 +74,7 @@ impl<'a> Maker<'a> {
         let here = store.context(&context(engine)?)?;
         let mut print = context(opened.engines.finals())?;
         let finals = store.context(&print)?;
-        print.set("look", &2)?;
+        print.set("look", 2)?;
         let afresh = store.context(&print)?;
         Ok(Self {
             opened,
