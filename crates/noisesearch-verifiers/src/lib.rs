@@ -1,5 +1,6 @@
 //! What judges a sample: one verifier, one file.
 
+pub mod agreement;
 pub mod base64;
 pub mod command;
 pub mod conformance;

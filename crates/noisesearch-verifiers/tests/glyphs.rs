@@ -5,7 +5,7 @@ use noisesearch_models::task::Task;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::{Judge, SIDE};
 use noisesearch_verifiers::glyphs::oracle::Oracle;
-use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::glyphs::self_supervised;
 use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use serde_json::Value;
@@ -80,7 +80,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
     let verifiers: [Box<dyn Verifier>; 3] = [
         Box::new(Classifier::new(Arc::new(Judge::classifier().unwrap()))),
         Box::new(Oracle::new(Judge::oracle().unwrap())),
-        Box::new(SelfSupervised::new(Arc::new(Judge::classifier().unwrap()))),
+        Box::new(self_supervised(Arc::new(Judge::classifier().unwrap()))),
     ];
     let task = Task::Class("O".into());
     let (finals, early) = ([ring(), wave(3), wave(5)], [wave(2), ring(), wave(5)]);
@@ -130,7 +130,7 @@ fn wrong_pictures_and_missing_predictions_are_refused() {
     let classifier = Classifier::new(judge.clone());
     let message = classifier.score(&task, &samples).unwrap_err().to_string();
     assert!(message.contains("[b, 1, 32, 32]"), "{message}");
-    let own = SelfSupervised::new(judge);
+    let own = self_supervised(judge);
     let message = own.score(&task, &samples).unwrap_err().to_string();
     assert!(message.contains("x0-prediction at level 0.4"), "{message}");
 }

@@ -8,7 +8,7 @@ use noisesearch_models::task::Task;
 use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::scenes::clip::Clip;
 use noisesearch_verifiers::scenes::looks::Looks;
-use noisesearch_verifiers::scenes::{self, see::SIDE};
+use noisesearch_verifiers::scenes::{self, see::SIDE, self_supervised};
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use serde_json::Value;
 
@@ -80,13 +80,13 @@ fn other_tasks_and_pictures_are_refused() {
         let refusal = |task: &Task, images: &Tensor| {
             let samples = Samples {
                 images,
-                early: None,
+                early: Some(images),
             };
             verifier.score(task, &samples).map_err(|e| e.to_string())
         };
         let error = refusal(&task(PROMPT), &small).unwrap_err();
         assert!(error.contains("[b, 3, 64, 64]"), "{error}");
-        if entry.name != "looks" {
+        if !["looks", "self"].contains(&entry.name) {
             let error = refusal(&Task::Class("A".into()), &pictures()).unwrap_err();
             assert!(error.contains("class \"A\""), "{error}");
             let error = refusal(&task("a red sqare"), &pictures()).unwrap_err();
@@ -144,4 +144,26 @@ fn learned_verifiers_match_the_golden_values() {
             close(score, &golden["clip"][i][j], "clip");
         }
     }
+}
+
+#[test]
+fn a_picture_agrees_with_itself_and_less_with_another() {
+    let own = self_supervised(Clip::new().unwrap());
+    let images = pictures();
+    let score = |early: Option<&Tensor>| {
+        let samples = Samples {
+            images: &images,
+            early,
+        };
+        own.score(&task(PROMPT), &samples)
+    };
+    for score in score(Some(&images)).unwrap() {
+        assert!((score - 1.0).abs() < 1e-6, "{score}");
+    }
+    // The same scene drawn twice, against a scene and noise.
+    let order = Tensor::new(&[2u32, 3, 0, 1], &Device::Cpu).unwrap();
+    let scores = score(Some(&images.index_select(&order, 0).unwrap())).unwrap();
+    assert!(scores[0] > 0.8 && scores[1] < 0.5, "{scores:?}");
+    let error = score(None).unwrap_err().to_string();
+    assert!(error.contains("x0-prediction at level 0.4"), "{error}");
 }

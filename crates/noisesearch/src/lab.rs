@@ -10,7 +10,7 @@ use noisesearch_verifiers::fid::Fid;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::Judge;
 use noisesearch_verifiers::glyphs::oracle::Oracle;
-use noisesearch_verifiers::glyphs::self_supervised::SelfSupervised;
+use noisesearch_verifiers::glyphs::self_supervised;
 use noisesearch_verifiers::metrics::Features;
 use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::metrics::statistics::StatisticsError;
@@ -185,11 +185,7 @@ fn glyph_verifiers() -> Vec<VerifierEntry> {
         (
             "self",
             "self-supervised: is the final image what the x0-prediction at 0.4 promised",
-            || {
-                Ok(Box::new(SelfSupervised::new(
-                    Arc::new(Judge::classifier()?),
-                )))
-            },
+            || Ok(Box::new(self_supervised(Arc::new(Judge::classifier()?)))),
         ),
     ];
     let entry = |(name, about, make): (&'static str, &'static str, Make)| VerifierEntry {

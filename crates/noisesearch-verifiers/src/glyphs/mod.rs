@@ -1,16 +1,17 @@
 //! Verifiers of the glyphs models: 32x32 grey pictures of digits and capitals.
 //!
-//! [`classifier`] and [`self_supervised`] may guide a search; [`oracle`] was trained apart from
+//! [`classifier`] and [`self_supervised()`] may guide a search; [`oracle`] was trained apart from
 //! them and evaluates.
 
 pub mod classifier;
 pub mod judge;
 pub mod oracle;
 pub mod reference;
-pub mod self_supervised;
+mod self_supervised;
 mod slope;
 
 pub use reference::reference;
+pub use self_supervised::self_supervised;
 
 use candle_core::Result;
 use noisesearch_models::lab::GLYPHS;

@@ -112,7 +112,7 @@ fn class_of<'a>(task: &'a Task, name: &str) -> Result<&'a str> {
 }
 
 /// `scores`, if all are numbers.
-fn finite(name: &str, scores: Vec<f64>) -> Result<Vec<f64>> {
+pub(crate) fn finite(name: &str, scores: Vec<f64>) -> Result<Vec<f64>> {
     match scores.iter().position(|score| !score.is_finite()) {
         None => Ok(scores),
         Some(row) => bail!(
@@ -123,9 +123,14 @@ fn finite(name: &str, scores: Vec<f64>) -> Result<Vec<f64>> {
     }
 }
 
+/// The rows of `x: [b, d]`.
+fn rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
+    x.to_dtype(candle_core::DType::F32)?.to_vec2()
+}
+
 /// Unit vectors of the rows of `x: [b, d]`; a row of zeros stays.
 fn units(x: &Tensor) -> Result<Vec<Vec<f32>>> {
-    let mut rows = x.to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?;
+    let mut rows = rows(x)?;
     rows.iter_mut().for_each(|row| normalise(row));
     Ok(rows)
 }

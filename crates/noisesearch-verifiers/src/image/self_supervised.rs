@@ -1,27 +1,17 @@
-//! `clip-self`, `dino-self` and `siglip-self`: how much the x0-prediction at level 0.4 already
-//! looks like the finished image (Ma et al. 2025, arXiv 2501.09732, section 3.1). They need
-//! neither prompt nor class.
-//!
-//! ```text
-//! score = cos(f(x0-prediction), f(image))
-//! ```
-//!
-//! `f` is CLIP's image embedding, DINOv2's class token after the last norm, or SigLIP's pooled
-//! embedding. Preprocessing is that of transformers on Pillow: for CLIP as in
+//! `clip-self`, `dino-self` and `siglip-self`: an image agrees with its early prediction, by CLIP's
+//! image embedding, DINOv2's class token after the last norm, or SigLIP's pooled embedding. Preprocessing is that of transformers on Pillow: for CLIP as in
 //! [`super::clipscore`], for DINOv2 as in [`super::dinov2_class`], for SigLIP squashed to the
 //! tower's size by a bicubic on bytes, to `[-1, 1]`.
 
-use super::{Entry, Opened, dot, finite, id, preprocess, space, units};
+use super::{Entry, Opened, id, preprocess, rows, space};
+use crate::agreement::Agreement;
 use crate::preprocess::{Colours, Fit, Preprocess};
 use crate::resample::Filter;
-use crate::verifier::{Samples, Verifier, VerifierId};
 use crate::vision::dinov2::{self, Dinov2};
 use crate::vision::siglip::{self, Siglip};
-use candle_core::{Result, Tensor, bail};
-use noisesearch_core::level::Level;
+use candle_core::{Result, Tensor};
 use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::layers::{Place, Source};
-use noisesearch_models::task::Task;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -60,7 +50,7 @@ pub fn open_clip(folder: &Path) -> Opened {
     let files = Checkpoint::of_network(folder);
     let (tower, preprocess, hash) = space::vision_alone(&files)?;
     let features = move |images: &Tensor| tower.forward(images);
-    Agreement::verifier(CLIP.name, &hash, preprocess, features)
+    agreement(CLIP.name, &hash, preprocess, features)
 }
 
 /// Opens a folder of transformers' `Dinov2Model`.
@@ -75,7 +65,7 @@ pub fn open_dino(folder: &Path) -> Opened {
     let tower = Dinov2::load(source, &config, config.shape()?, preprocess.side)?;
     weights.finish()?;
     let features = move |images: &Tensor| tower.forward(images);
-    Agreement::verifier(DINO.name, &hash, preprocess, features)
+    agreement(DINO.name, &hash, preprocess, features)
 }
 
 /// A `config.json` of transformers' `SiglipModel`.
@@ -105,67 +95,17 @@ pub fn open_siglip(folder: &Path) -> Opened {
     let tower = Siglip::load(Source::new(&mut weights, &Place::cpu()), &config, shape)?;
     weights.finish()?;
     let features = move |images: &Tensor| tower.forward(images);
-    Agreement::verifier(SIGLIP.name, &hash, preprocess, features)
+    agreement(SIGLIP.name, &hash, preprocess, features)
 }
 
-/// Preprocessed images `[b, 3, side, side]` to features `[b, d]`.
-type Features = Box<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>;
-
-/// Compares an image with its early prediction.
-struct Agreement {
-    id: VerifierId,
+/// Compares what `forward` makes of preprocessed images `[b, 3, side, side]`, `[b, d]`.
+fn agreement(
+    name: &str,
+    hash: &str,
     preprocess: Preprocess,
-    features: Features,
-}
-
-impl Agreement {
-    fn verifier(
-        name: &str,
-        hash: &str,
-        preprocess: Preprocess,
-        features: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
-    ) -> Opened {
-        Ok(Box::new(Self {
-            id: id(name, hash, 1),
-            preprocess,
-            features: Box::new(features),
-        }))
-    }
-
-    fn units(&self, images: &Tensor) -> Result<Vec<Vec<f32>>> {
-        units(&(self.features)(&self.preprocess.apply(images)?)?)
-    }
-}
-
-impl Verifier for Agreement {
-    fn id(&self) -> &VerifierId {
-        &self.id
-    }
-
-    fn takes_rough_previews(&self) -> bool {
-        false
-    }
-
-    fn early_level(&self) -> Option<Level> {
-        Level::new(0.4).ok()
-    }
-
-    fn score(&self, _task: &Task, samples: &Samples) -> Result<Vec<f64>> {
-        let name = &self.id.name;
-        let Some(early) = samples.early else {
-            bail!(
-                "the verifier \"{name}\" compares an image with its x0-prediction at level 0.4, \
-                 and was given none"
-            )
-        };
-        if early.dims() != samples.images.dims() {
-            let (early, images) = (early.dims(), samples.images.dims());
-            bail!("x0-predictions {early:?} do not belong to images {images:?}")
-        }
-        let (early, last) = (self.units(early)?, self.units(samples.images)?);
-        finite(
-            name,
-            early.iter().zip(&last).map(|(a, b)| dot(a, b)).collect(),
-        )
-    }
+    forward: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Opened {
+    let features = move |images: &Tensor| rows(&forward(&preprocess.apply(images)?)?);
+    // Version 1 divided by the lengths in f32.
+    Ok(Box::new(Agreement::new(id(name, hash, 2), features)))
 }

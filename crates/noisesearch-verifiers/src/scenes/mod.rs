@@ -6,7 +6,10 @@ pub mod looks;
 mod outline;
 mod paint;
 pub mod see;
+mod self_supervised;
 mod tower;
+
+pub use self_supervised::self_supervised;
 
 use crate::verifier::Verifier;
 use candle_core::{Result, Tensor};
@@ -25,7 +28,7 @@ pub struct Entry {
 }
 
 /// Every verifier of the scenes model.
-pub fn all() -> [Entry; 3] {
+pub fn all() -> [Entry; 4] {
     [
         Entry {
             name: "grader",
@@ -41,6 +44,11 @@ pub fn all() -> [Entry; 3] {
             name: "looks",
             about: "learned cleanness of the rendering, whatever it shows",
             open: || Ok(Box::new(looks::Looks::new()?)),
+        },
+        Entry {
+            name: "self",
+            about: "self-supervised: is the picture what the x0-prediction at 0.4 promised",
+            open: || Ok(Box::new(self_supervised(clip::Clip::new()?))),
         },
     ]
 }
