@@ -1,7 +1,9 @@
-//! `clip-self`, `dino-self` and `siglip-self`: an image agrees with its early prediction, by CLIP's
-//! image embedding, DINOv2's class token after the last norm, or SigLIP's pooled embedding. Preprocessing is that of transformers on Pillow: for CLIP as in
-//! [`super::clipscore`], for DINOv2 as in [`super::dinov2_class`], for SigLIP squashed to the
-//! tower's size by a bicubic on bytes, to `[-1, 1]`.
+//! `clip-self`, `dino-self` and `siglip-self`: an image agrees with its early prediction, by
+//! CLIP's image embedding, DINOv2's class token after the last norm, or SigLIP's pooled embedding.
+//!
+//! Preprocessing is that of transformers on Pillow: for CLIP as in [`super::clipscore`], for
+//! DINOv2 as in [`super::dinov2_class`], for SigLIP squashed to the tower's size by a bicubic on
+//! bytes, to `[-1, 1]`.
 
 use super::{Entry, Opened, id, preprocess, rows, space};
 use crate::agreement::Agreement;
