@@ -5,6 +5,9 @@
 #
 #   scripts/build-cuda.sh [CARGO ARGUMENTS]        the binary is target/cuda-build/release/noisesearch
 #
+# --features cudnn: convolutions by cuDNN, which is fetched too (0.5 GB).
+# --features flash: attention without a matrix of all scores; fetches CUTLASS from GitHub and compiles
+# its kernels, which takes long (CANDLE_FLASH_ATTN_BUILD_DIR=FOLDER keeps them).
 # CUDA_COMPUTE_CAP chooses the GPU generation (90: H100 and H200; 89: RTX 40; 80: A100).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +22,17 @@ get_toolkit() {
   rm -rf "$kit"
   cp -r "$kit".venv/lib/python3*/site-packages/nvidia/cu13 "$kit"
   [ -e "$kit/lib64" ] || ln -s lib "$kit/lib64"
+  link_libraries
+}
+
+get_cudnn() {
+  "$kit.venv/bin/pip" install --quiet --no-deps "nvidia-cudnn-cu13==9.*"
+  cp -r "$kit".venv/lib/python3*/site-packages/nvidia/cudnn/{include,lib} "$kit"
+  link_libraries
+}
+
+# The linker asks for names without a version.
+link_libraries() {
   for library in "$kit"/lib/lib*.so.*; do
     plain=${library%%.so.*}.so
     [ -e "$plain" ] || ln -s "$(basename "$library")" "$plain"
@@ -37,6 +51,7 @@ make_driver_stub() {
 }
 
 [ -x "$kit/bin/nvcc" ] || get_toolkit
+[[ "$*" != *cudnn* || -e "$kit/lib/libcudnn.so" ]] || get_cudnn
 [ -e "$kit/lib/stubs/libcuda.so" ] || make_driver_stub
 export CUDA_HOME=$kit CUDA_PATH=$kit CUDA_ROOT=$kit CUDA_TOOLKIT_ROOT_DIR=$kit NVCC=$kit/bin/nvcc
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90} PATH=$kit/bin:$PATH LIBRARY_PATH=$kit/lib:$kit/lib/stubs

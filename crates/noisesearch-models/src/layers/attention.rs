@@ -56,10 +56,35 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tens
         }
     }
     if on_cpu(q) {
-        on_floats(q, k, v, how)
-    } else {
-        plain(q, k, v, how)
+        return on_floats(q, k, v, how);
     }
+    #[cfg(feature = "flash")]
+    if flash_takes(q, how) {
+        return flash(q, k, v, how);
+    }
+    plain(q, k, v, how)
+}
+
+/// Whether [`flash`] can do it.
+#[cfg(feature = "flash")]
+fn flash_takes(q: &Tensor, how: Attend) -> bool {
+    let dim = q.dims().last().map_or(0, |channels| channels / how.heads);
+    let half = matches!(q.dtype(), DType::BF16 | DType::F16);
+    q.device().is_cuda() && half && how.bias.is_none() && dim % 8 == 0 && dim <= 256
+}
+
+/// Without a matrix of all scores (Dao 2023, arXiv 2307.08691), heads as they lie.
+#[cfg(feature = "flash")]
+fn flash(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> {
+    let dim = q.dim(D::Minus1)? / how.heads;
+    let by_head = |x: &Tensor| {
+        x.contiguous()?
+            .reshape((x.dim(0)?, x.dim(1)?, how.heads, dim))
+    };
+    let scale = how.scale.unwrap_or(usual_scale(dim));
+    let heads =
+        candle_flash_attn::flash_attn(&by_head(q)?, &by_head(k)?, &by_head(v)?, scale, false);
+    heads?.flatten_from(2)
 }
 
 fn on_floats(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> {
