@@ -57,6 +57,9 @@ pub struct SearchArgs {
     /// Noises that climb side by side
     #[arg(long, value_name = "N", help_heading = "With --search first-order")]
     pub pivots: Option<u32>,
+    /// Fresh noises that a climb begins with; the best of them climbs
+    #[arg(long, value_name = "N", help_heading = "With --search first-order")]
+    pub tries: Option<u32>,
     /// Length of the first step, as a share of the noise's norm
     #[arg(long, value_name = "SHARE", help_heading = "With --search first-order")]
     pub rate: Option<f64>,
@@ -101,7 +104,7 @@ impl SearchArgs {
     }
 
     /// Search, setting, value.
-    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 17] {
+    fn settings(&self) -> [(&'static str, &'static str, Option<Value>); 18] {
         [
             (ZERO_ORDER, "neighbours", integer(self.neighbours)),
             (ZERO_ORDER, "cosine", self.cosine.map(Value::from)),
@@ -115,6 +118,7 @@ impl SearchArgs {
             (PATHS, "first-steps", integer(self.first_steps)),
             (PATHS, "leg-steps", integer(self.leg_steps)),
             (FIRST_ORDER, "pivots", integer(self.pivots)),
+            (FIRST_ORDER, "tries", integer(self.tries)),
             (FIRST_ORDER, "rate", self.rate.map(Value::from)),
             (FIRST_ORDER, "follow", self.follow.clone().map(Value::from)),
             (HALVING, "starts", integer(self.starts)),

@@ -12,9 +12,17 @@ use noisesearch_core::sim::Landscape;
 fn spec(pivots: u32, rate: f32) -> SearchSpec {
     SearchSpec::FirstOrder(Spec {
         pivots,
+        tries: 1,
         rate,
         follow: Some("classifier".parse().unwrap()),
     })
+}
+
+fn tries_of(search: SearchSpec, tries: u32) -> SearchSpec {
+    match search {
+        SearchSpec::FirstOrder(spec) => SearchSpec::FirstOrder(Spec { tries, ..spec }),
+        other => other,
+    }
 }
 
 /// Every job and its outcome until the search is over.
@@ -49,8 +57,8 @@ fn rates(job: &Job) -> Vec<f32> {
 
 #[test]
 fn first_order_conforms() {
-    for (pivots, rate) in [(1, 0.2), (2, 1.0), (5, 0.001)] {
-        let spec = spec(pivots, rate);
+    for (pivots, tries, rate) in [(1, 1, 0.2), (2, 3, 1.0), (5, 1, 0.001)] {
+        let spec = tries_of(spec(pivots, rate), tries);
         conformance::search(&|terms| spec.build(terms));
     }
 }
@@ -91,6 +99,26 @@ fn a_better_step_is_kept_and_a_worse_one_halved() {
         jobs.iter()
             .all(|job| job.recipe.root == jobs[0].recipe.root)
     );
+}
+
+#[test]
+fn the_best_of_the_tries_climbs() {
+    // Job 0 fails, 2 is the best of the fresh ones; 4 is better, 5 to 7 are worse.
+    let scores = [None, Some(1.0), Some(3.0), Some(2.0), Some(4.0)];
+    let jobs = run(
+        &tries_of(spec(1, 0.4), 4),
+        &terms(Budget::Evals(9)),
+        |job| *scores.get(job.id.0 as usize).unwrap_or(&Some(0.0)),
+    );
+    let bills: Vec<u64> = jobs.iter().map(|job| job.nfe).collect();
+    assert_eq!(bills, [15, 15, 15, 15, 75, 75, 75, 75, 75]);
+    let tried: Vec<Vec<f32>> = jobs[4..].iter().map(rates).collect();
+    let want: [&[f32]; 5] = [&[0.4], &[0.4, 0.4], &[0.4, 0.2], &[0.4, 0.1], &[0.4, 0.05]];
+    assert_eq!(tried, want);
+    let mut fresh: Vec<u64> = jobs[..4].iter().map(|job| job.recipe.root).collect();
+    assert!(jobs[4..].iter().all(|job| job.recipe.root == fresh[2]));
+    fresh.dedup();
+    assert_eq!(fresh.len(), 4);
 }
 
 #[test]
@@ -148,6 +176,15 @@ fn settings_are_checked() {
                 ..base.clone()
             }),
             "rate"
+        );
+    }
+    for tries in [0, 65537] {
+        assert_eq!(
+            refused(Spec {
+                tries,
+                ..base.clone()
+            }),
+            "tries"
         );
     }
     for pivots in [0, 1025] {

@@ -156,6 +156,7 @@ const SEARCHES: &[&[&str]] = &[
     &["--search", "halving", "--steps", "2"],
     &["--search", "first-order", "--pivots", "0"],
     &["--search", "first-order", "--pivots", "1025"],
+    &["--search", "first-order", "--tries", "0"],
     &["--search", "first-order", "--rate", "0"],
     &["--search", "first-order", "--rate", "1.5"],
     &["--search", "first-order", "--rate", "nan"],

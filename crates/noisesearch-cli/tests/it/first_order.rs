@@ -60,6 +60,30 @@ fn a_climb_is_resumed_and_made_again() {
     );
 }
 
+/// A prompt's picture climbs the similarity to the prompt.
+#[test]
+fn a_prompt_is_climbed_too() {
+    let scratch = Scratch::new("first-order-prompt");
+    let climb = [
+        "--search",
+        "first-order",
+        "--steps",
+        "4",
+        "--seed",
+        "7",
+        "--budget",
+        "4evals",
+    ];
+    let ask = ["generate", "two red circles and a blue square", "--json"];
+    let done = scratch.done(&[&ask[..], &climb].concat()).json();
+    let best = &done["best"];
+    let score = |shown: &Value| shown["scores"]["clip"].as_f64().unwrap();
+    assert!(score(best) > score(&done["baseline"]) + 0.01, "{done}");
+    let recipe = text(best, "recipe");
+    assert!(recipe.contains("| ascend clip by 0.2 in 4"), "{recipe}");
+    scratch.done(&["verify", text(&done, "run"), "--all"]);
+}
+
 /// Refused before anything is written, with the names of those that can.
 #[test]
 fn without_a_gradient_it_is_refused() {
@@ -71,10 +95,10 @@ fn without_a_gradient_it_is_refused() {
         assert!(!scratch.path("runs").exists());
     };
     let first = ["--search", "first-order"];
-    let scenes = ["generate", "four white rings"];
+    let scenes = ["generate", "four white rings", "--verifier", "grader"];
     refused(
         &[&scenes[..], &first].concat(),
-        "model `scenes` has none; models that do: glyphs-base, glyphs-small",
+        "verifier `grader` has none; verifiers that do: clip, looks",
     );
     refused(
         &cheap(&[&first[..], &["--verifier", "self"]].concat()),

@@ -2,14 +2,14 @@
 //! backward evaluation as three forward ones; it gives no update rule, so the rule is ours:
 //!
 //! ```text
-//! climbers p = 1 .. P: n_p ~ N(0, I), r_p = rate; each climber in turn:
+//! climbers p = 1 .. P: n_p the best of T ~ N(0, I), r_p = rate; each climber in turn:
 //!     y = ascend(n_p, dV(solve(n_p)) / dn_p, r_p)         |y| = |n_p|, see noise::ascend
 //!     V(solve(y)) better than V(solve(n_p))?   n_p <- y   else   r_p <- r_p / 2
 //! ```
 //!
-//! A climber starts again from fresh noise when its first candidate failed, its rate fell below
-//! an eighth of the first, or its recipe has no room; what it found competes at the end. A step
-//! bills the solve of its candidate, the solve through which the gradient is taken, and
+//! A climber whose fresh noises all failed tries more of them. It starts again when its rate fell
+//! below an eighth of the first, or its recipe has no room; what it found competes at the end. A
+//! step bills the solve of its candidate, the solve through which the gradient is taken, and
 //! [`BACKWARD_NFE`] for each evaluation of the latter. The baseline is job 0.
 
 use super::desk::{Cost, Desk};
@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 /// Climbers at most: each is a recipe in memory.
 const PIVOTS_MAX: u32 = 1024;
+/// Fresh noises of a climb at most.
+const TRIES_MAX: u32 = 65536;
 /// A first step that is shorter moves no pixel.
 const RATE_MIN: f32 = 1e-3;
 /// A climber whose rate fell below this share of the first starts again.
@@ -36,6 +38,9 @@ const RATE_SHARE_MIN: f32 = 1.0 / 8.0;
 pub struct Spec {
     /// P, noises that climb side by side, 1 to 1024; default 1.
     pub pivots: u32,
+    /// T, fresh noises that a climb begins with, of which the best climbs, 1 to 65536; default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub tries: u32,
     /// Length of the first step as a share of the noise's norm, 0.001 to 1; default 0.2,
     /// the best of 0.05, 0.1, 0.2 and 0.4 on three classes of `glyphs-small`.
     pub rate: f32,
@@ -48,15 +53,22 @@ impl Default for Spec {
     fn default() -> Self {
         Self {
             pivots: 1,
+            tries: 1,
             rate: 0.2,
             follow: None,
         }
     }
 }
 
+/// The only number of tries there was at first; journals do not mention it.
+fn is_one(tries: &u32) -> bool {
+    *tries == 1
+}
+
 /// First-order search.
 pub struct FirstOrder {
     desk: Desk,
+    tries: u32,
     rate: f32,
     follow: VerifierName,
     /// Fresh noises started so far.
@@ -66,20 +78,22 @@ pub struct FirstOrder {
 
 /// One noise on its way up.
 struct Climber {
-    root: u64,
-    /// The best so far of this climb, once it is told.
+    /// The best so far of this climb, once one is told.
     pivot: Option<Seat>,
-    /// The ascents from the fresh noise to the pivot.
-    ascents: Vec<Move>,
+    /// Fresh noises so far.
+    tried: u32,
     rate: f32,
-    /// The candidate that is out, with the step from the pivot; `None` for the fresh noise.
-    out: Option<(JobId, Option<Move>)>,
+    /// The candidate that is out: its noise, and the step from the pivot unless it is fresh.
+    out: Option<(u64, Option<Move>)>,
 }
 
 /// A candidate that was told.
 struct Seat {
     job: JobId,
     scores: Scores,
+    root: u64,
+    /// From the fresh noise.
+    ascents: Vec<Move>,
 }
 
 impl FirstOrder {
@@ -94,6 +108,9 @@ impl FirstOrder {
         require("pivots", spec.pivots, few, "at most 1024")?;
         let inside = (RATE_MIN..=1.0).contains(&spec.rate);
         require("rate", spec.rate, inside, "between 0.001 and 1")?;
+        at_least_one("tries", spec.tries.into())?;
+        let few = spec.tries <= TRIES_MAX;
+        require("tries", spec.tries, few, "at most 65536")?;
         let Some(follow) = spec.follow else {
             return Err(SearchError::Setting {
                 name: "follow",
@@ -107,10 +124,11 @@ impl FirstOrder {
         };
         Ok(Self {
             desk: Desk::open(terms, one)?,
+            tries: spec.tries,
             rate: spec.rate,
             follow,
             starts: 0,
-            climbers: (0..spec.pivots).map(|_| Climber::idle()).collect(),
+            climbers: (0..spec.pivots).map(|_| Climber::new(spec.rate)).collect(),
         })
     }
 
@@ -119,11 +137,17 @@ impl FirstOrder {
         (self.desk.asked() % self.climbers.len() as u64) as usize
     }
 
+    /// The pivot from which a climber is to step; `None` while it tries fresh noises.
+    fn pivot<'a>(&self, climber: &'a Climber) -> Option<&'a Seat> {
+        let pivot = climber.pivot.as_ref();
+        pivot.filter(|_| climber.tried >= self.tries)
+    }
+
     /// What the next job of a climber bills: a whole candidate, and for a step from a pivot also
     /// the gradient there.
     fn bill(&self, climber: &Climber) -> u64 {
         let solve = self.desk.terms.candidate_nfe();
-        let solves = match climber.pivot {
+        let solves = match self.pivot(climber) {
             None => 1,
             Some(_) => 1 + 1 + BACKWARD_NFE,
         };
@@ -134,30 +158,31 @@ impl FirstOrder {
     /// is spent.
     fn next_job(&mut self) -> Option<Job> {
         let turn = self.turn();
-        if self.climbers[turn].out.is_some() {
+        let climber = &self.climbers[turn];
+        if climber.out.is_some() {
             return None;
         }
-        let nfe = self.bill(&self.climbers[turn]);
-        let terms = &self.desk.terms;
-        let climber = &mut self.climbers[turn];
-        let step = climber.pivot.is_some().then_some(Move::Ascend {
-            verifier: self.follow,
-            rate: climber.rate,
-            steps: terms.search_steps,
-        });
-        let root = match step {
-            Some(_) => climber.root,
-            None => candidate_root(terms.seed, self.starts),
+        let (nfe, terms) = (self.bill(climber), &self.desk.terms);
+        let (root, mut moves, step) = match self.pivot(climber) {
+            None => (candidate_root(terms.seed, self.starts), Vec::new(), None),
+            Some(pivot) => {
+                let step = Move::Ascend {
+                    verifier: self.follow,
+                    rate: climber.rate,
+                    steps: terms.search_steps,
+                };
+                (pivot.root, pivot.ascents.clone(), Some(step))
+            }
         };
-        let mut moves = climber.ascents.clone();
         moves.extend(step);
         let recipe = terms.whole(root, &moves);
         let job = self.desk.issue(recipe, View::Final, nfe)?;
+        let climber = &mut self.climbers[turn];
         if step.is_none() {
             self.starts += 1;
-            (climber.root, climber.rate) = (root, self.rate);
+            climber.tried += 1;
         }
-        climber.out = Some((job.id, step));
+        climber.out = Some((root, step));
         Some(job)
     }
 
@@ -165,7 +190,7 @@ impl FirstOrder {
     fn settle(&mut self, turn: usize, job: JobId, scores: Option<&Scores>) {
         let least = self.rate * RATE_SHARE_MIN;
         let climber = &mut self.climbers[turn];
-        let Some((_, step)) = climber.out.take() else {
+        let Some((root, step)) = climber.out.take() else {
             return;
         };
         let better = scores.is_some_and(|scores| match &climber.pivot {
@@ -180,26 +205,35 @@ impl FirstOrder {
             }
         });
         if let Some(scores) = scores.filter(|_| better) {
-            let scores = scores.clone();
-            climber.pivot = Some(Seat { job, scores });
-            climber.ascents.extend(step);
-        } else {
+            let before = climber.pivot.take().filter(|_| step.is_some());
+            let mut ascents = before.map_or_else(Vec::new, |pivot| pivot.ascents);
+            ascents.extend(step);
+            climber.pivot = Some(Seat {
+                job,
+                scores: scores.clone(),
+                root,
+                ascents,
+            });
+        } else if step.is_some() {
             climber.rate /= 2.0;
         }
-        if climber.rate < least || climber.ascents.len() + 2 > MOVES_MAX {
-            *climber = Climber::idle();
+        let length = climber
+            .pivot
+            .as_ref()
+            .map_or(0, |pivot| pivot.ascents.len());
+        if climber.rate < least || length + 2 > MOVES_MAX {
+            *climber = Climber::new(self.rate);
         }
     }
 }
 
 impl Climber {
     /// One that is to start from fresh noise.
-    fn idle() -> Self {
+    fn new(rate: f32) -> Self {
         Self {
-            root: 0,
             pivot: None,
-            ascents: Vec::new(),
-            rate: 0.0,
+            tried: 0,
+            rate,
             out: None,
         }
     }

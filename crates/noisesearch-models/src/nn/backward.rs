@@ -1,13 +1,47 @@
 //! The operations backwards: from a cotangent of what an operation gave to one of what it was
 //! given (a vector-Jacobian product). Weights are constants.
 //!
-//! Products of matrices are the forward ones with [`super::gemm::PackedWeight::transposed`]. Like
-//! forwards, each output is computed in one fixed order of exactly rounded operations.
+//! Products of matrices are the forward ones with [`PackedWeight::back`]. Like forwards, each
+//! output is computed in one fixed order of exactly rounded operations.
 
-use super::activation::{exp2_one, softmax};
-use super::attention::usual_scale;
+mod group_norm;
+
+use super::activation::{exp2_one, reciprocal_one, softmax};
+use super::attention::{Attention, Tokens};
+use super::buffer::Arena;
+use super::conv::{Conv3x3, Padded};
+use super::gemm::{Epilogue, PackedWeight, Windows};
 use super::isa::{Isa, Kernel};
 use super::lanes::{PANEL, sum, sum_of_squares, tree};
+pub use group_norm::{group_norm, group_norm_silu};
+use std::f32::consts::LOG2_E;
+
+/// Of a linear layer on rows: a cotangent `[rows, outputs]` to one of its input `[rows, inputs]`.
+pub fn linear(isa: Isa, layer: &PackedWeight, cotangent: &[f32]) -> Vec<f32> {
+    let back = layer.back();
+    let rows = Windows::rows(cotangent, back.inputs());
+    let mut into = vec![0.0; rows.count * back.outputs()];
+    back.apply(isa, rows, &mut into, Epilogue::Store);
+    into
+}
+
+/// Of a convolution of an image of `height` and `width`: a cotangent `[h', w', outputs]` to one
+/// of the image. Outputs that are `stride` pixels apart are put there, with zeros between.
+pub fn conv3x3(
+    isa: Isa,
+    arena: &mut Arena,
+    conv: &Conv3x3,
+    [height, width]: [usize; 2],
+    cotangent: &[f32],
+) -> Vec<f32> {
+    let back = conv.back();
+    let mut padded = Padded::take(arena, [height, width, conv.outputs()]);
+    padded.fill_apart(cotangent, conv.stride());
+    let mut into = vec![0.0; height * width * back.outputs()];
+    back.apply(isa, &padded, &mut into, Epilogue::Store);
+    padded.give(arena);
+    into
+}
 
 /// Of [`super::norm::layer_norm_modulated`], whose input was `x: [rows, channels]`: adds
 /// `(d - mean(d) - n mean(d n)) / sqrt(var + eps)` to `into`, where `n` is the normalised row and
@@ -67,49 +101,100 @@ impl Kernel for Gelu<'_> {
 fn gelu_slope(x: f32) -> f32 {
     const LINEAR: f32 = 1.595_769; // 2 sqrt(2/pi)
     const CUBIC: f32 = LINEAR * 0.044_715;
-    const LOG2_E: f32 = std::f32::consts::LOG2_E;
     let square = x * x;
     let s = 1.0 / (1.0 + exp2_one(x * square.mul_add(CUBIC, LINEAR) * -LOG2_E));
     let rise = square.mul_add(3.0 * CUBIC, LINEAR);
     (x * (s * (1.0 - s))).mul_add(rise, s)
 }
 
-/// Of self-attention on `qkv: [tokens, 3 * heads * dim]` (`nn::attention::Attention::packed`): a
-/// cotangent `[tokens, heads * dim]` to one of `qkv`.
+/// Of [`super::activation::silu`], whose input was `x`: `cotangent *= silu'(x)`.
+pub fn silu(isa: Isa, x: &[f32], cotangent: &mut [f32]) {
+    isa.run(Silu { x, cotangent });
+}
+
+struct Silu<'a> {
+    x: &'a [f32],
+    cotangent: &'a mut [f32],
+}
+
+impl Kernel for Silu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (d, &x) in self.cotangent.iter_mut().zip(self.x) {
+            *d *= silu_slope(x);
+        }
+    }
+}
+
+/// The derivative of `x s`, `s = 1 / (1 + e^-x)`: `s + x s (1 - s)`.
+#[inline(always)]
+fn silu_slope(x: f32) -> f32 {
+    let s = reciprocal_one(1.0 + exp2_one(x * -LOG2_E));
+    (x * (1.0 - s)).mul_add(s, s)
+}
+
+/// Of attention of tokens to themselves, without a bias: a cotangent `[tokens, heads * dim]` to
+/// one of queries, keys and values, `[tokens, q | k | v]`.
 ///
 /// ```text
 /// dV = P^T dO,  dS = P (dP - sum(P dP)) scale,  dP = dO V^T,  dQ = dS K,  dK = dS^T Q
 /// ```
-pub fn attention(
-    isa: Isa,
-    qkv: &[f32],
-    [heads, dim]: [usize; 2],
-    cotangent: &[f32],
-    into: &mut [f32],
-) {
-    let (width, scale) = (heads * dim, usual_scale(dim));
-    let tokens = cotangent.len() / width;
+pub fn attention(isa: Isa, of: &Attention, cotangent: &[f32], into: &mut [f32]) {
+    let (dim, width) = (of.head_dim, of.heads * of.head_dim);
     into.fill(0.0);
-    let (mut p, mut slope) = (vec![0.0; tokens], vec![0.0; tokens]);
-    for head in 0..heads {
+    for_keys(isa, of, cotangent, |head, query, key, [p, s]| {
         let start = |token: usize, part: usize| (token * 3 + part) * width + head * dim;
-        let of = |token: usize, part: usize| &qkv[start(token, part)..][..dim];
-        for query in 0..tokens {
+        let d = &cotangent[query * width + head * dim..][..dim];
+        let [q, k] = [(of.q, query), (of.k, key)].map(|(of, at)| features(of, at, head, dim));
+        add(s, k, &mut into[start(query, 0)..][..dim]);
+        add(s, q, &mut into[start(key, 1)..][..dim]);
+        add(p, d, &mut into[start(key, 2)..][..dim]);
+    });
+}
+
+/// The same where keys and values are constants: to one of queries, `[queries, heads * dim]`.
+pub fn attention_to_constants(isa: Isa, of: &Attention, cotangent: &[f32], into: &mut [f32]) {
+    let (dim, width) = (of.head_dim, of.heads * of.head_dim);
+    into.fill(0.0);
+    for_keys(isa, of, cotangent, |head, query, key, [_, s]| {
+        let into = &mut into[query * width + head * dim..][..dim];
+        add(s, features(of.k, key, head, dim), into);
+    });
+}
+
+/// Calls `visit(head, query, key, [weight, slope of the score])`, keys innermost.
+fn for_keys(
+    isa: Isa,
+    of: &Attention,
+    cotangent: &[f32],
+    mut visit: impl FnMut(usize, usize, usize, [f32; 2]),
+) {
+    let (dim, width) = (of.head_dim, of.heads * of.head_dim);
+    let keys = of.k.count;
+    let (mut p, mut slope) = (vec![0.0; keys], vec![0.0; keys]);
+    for head in 0..of.heads {
+        for query in 0..of.q.count {
             let d = &cotangent[query * width + head * dim..][..dim];
-            for key in 0..tokens {
-                p[key] = dot(of(query, 0), of(key, 1));
-                slope[key] = dot(d, of(key, 2));
+            let q = features(of.q, query, head, dim);
+            for key in 0..keys {
+                p[key] = dot(q, features(of.k, key, head, dim));
+                slope[key] = dot(d, features(of.v, key, head, dim));
             }
-            softmax(isa, &mut p, tokens, scale);
+            softmax(isa, &mut p, keys, of.scale);
             let mean = dot(&p, &slope);
-            for key in 0..tokens {
-                let s = p[key] * (slope[key] - mean) * scale;
-                add(s, of(key, 1), &mut into[start(query, 0)..][..dim]);
-                add(s, of(query, 0), &mut into[start(key, 1)..][..dim]);
-                add(p[key], d, &mut into[start(key, 2)..][..dim]);
+            for key in 0..keys {
+                let s = p[key] * (slope[key] - mean) * of.scale;
+                visit(head, query, key, [p[key], s]);
             }
         }
     }
+}
+
+/// What a token has for a head.
+fn features(tokens: Tokens<'_>, token: usize, head: usize, dim: usize) -> &[f32] {
+    &tokens.data[token * tokens.stride + head * dim..][..dim]
 }
 
 /// Of a ReLU that gave `y`: nothing passes where it gave 0.
@@ -175,14 +260,17 @@ fn add(factor: f32, x: &[f32], into: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::attention::Attention;
-    use crate::nn::buffer::Arena;
+    use crate::nn::attention::usual_scale;
     use crate::nn::norm::Affine;
     use crate::nn::testing::{assert_close, same_on_every_isa, wave};
     use crate::nn::{activation, norm, resample};
 
     /// Central differences of `cotangent . forward(x)`, which is smooth around `x`.
-    fn differences(x: &[f32], cotangent: &[f32], forward: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f64> {
+    pub(super) fn differences(
+        x: &[f32],
+        cotangent: &[f32],
+        forward: impl Fn(&[f32]) -> Vec<f32>,
+    ) -> Vec<f64> {
         const STEP: f32 = 1.0 / 128.0;
         let at = |i: usize, step: f32| -> f64 {
             let mut x = x.to_vec();
@@ -199,7 +287,7 @@ mod tests {
 
     /// Tolerance of the differences, seen to fail (7e-4 and more) in each rule when one term of it
     /// is a hundredth too large.
-    const CLOSE: f64 = 2e-4;
+    pub(super) const CLOSE: f64 = 2e-4;
 
     #[test]
     fn layer_norm_is_what_differences_say() {
@@ -219,19 +307,24 @@ mod tests {
     }
 
     #[test]
-    fn gelu_is_what_differences_say() {
+    fn activations_are_what_differences_say() {
+        type There = fn(Isa, &mut [f32]);
+        type Back = fn(Isa, &[f32], &mut [f32]);
+        let pairs: [(There, Back); 2] = [(activation::gelu, gelu), (activation::silu, silu)];
         let (x, d) = (wave(200, 4.0), wave(200, 1.0));
-        let forward = |x: &[f32]| {
-            let mut y = x.to_vec();
-            activation::gelu(Isa::PLAIN, &mut y);
-            y
-        };
-        let got = same_on_every_isa(|isa| {
-            let mut got = d.clone();
-            gelu(isa, &x, &mut got);
-            got
-        });
-        assert_close(&got, &differences(&x, &d, forward), CLOSE);
+        for (there, back) in pairs {
+            let forward = |x: &[f32]| {
+                let mut y = x.to_vec();
+                there(Isa::PLAIN, &mut y);
+                y
+            };
+            let got = same_on_every_isa(|isa| {
+                let mut got = d.clone();
+                back(isa, &x, &mut got);
+                got
+            });
+            assert_close(&got, &differences(&x, &d, forward), CLOSE);
+        }
     }
 
     #[test]
@@ -247,10 +340,90 @@ mod tests {
         };
         let got = same_on_every_isa(|isa| {
             let mut got = vec![f32::NAN; qkv.len()];
-            attention(isa, &qkv, [heads, dim], &d, &mut got);
+            attention(isa, &Attention::packed(&qkv, heads, dim), &d, &mut got);
             got
         });
         assert_close(&got, &differences(&qkv, &d, forward), CLOSE);
+    }
+
+    /// Of queries `[queries, 2 * 3]` to `[keys, 2 * 2 * 3]`, by two heads.
+    fn crossed<'a>(q: &'a [f32], kv: &'a [f32]) -> Attention<'a> {
+        let tokens = |data: &'a [f32], count, stride| Tokens {
+            data,
+            count,
+            stride,
+        };
+        Attention {
+            q: tokens(q, q.len() / 6, 6),
+            k: tokens(kv, kv.len() / 12, 12),
+            v: tokens(&kv[6..], kv.len() / 12, 12),
+            heads: 2,
+            head_dim: 3,
+            scale: usual_scale(3),
+            bias: None,
+            order: None,
+        }
+    }
+
+    #[test]
+    fn attention_to_constants_is_what_differences_say() {
+        let (q, kv, d) = (wave(4 * 6, 1.2), wave(7 * 12, 1.1), wave(4 * 6, 1.0));
+        let forward = |q: &[f32]| {
+            let mut out = vec![0.0; q.len()];
+            crossed(q, &kv).apply(Isa::PLAIN, &mut Arena::default(), &mut out);
+            out
+        };
+        let got = same_on_every_isa(|isa| {
+            let mut got = vec![f32::NAN; q.len()];
+            attention_to_constants(isa, &crossed(&q, &kv), &d, &mut got);
+            got
+        });
+        assert_close(&got, &differences(&q, &d, forward), CLOSE);
+    }
+
+    /// `d . f(x) = back(d) . x` for a linear `f`; taps that are not mirrored, or pixels that are
+    /// put one further, give another number altogether.
+    fn assert_adjoint(there: &[f32], d: &[f32], back: &[f32], x: &[f32]) {
+        let product = |a: &[f32], b: &[f32]| -> f64 {
+            assert_eq!(a.len(), b.len());
+            let products = a.iter().zip(b);
+            products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let (left, right) = (product(there, d), product(back, x));
+        assert!((left / right - 1.0).abs() < 1e-5, "{left} and {right}");
+    }
+
+    #[test]
+    fn convolutions_and_linear_layers_go_back_by_their_adjoints() {
+        let mut arena = Arena::default();
+        for ([height, width, channels], outputs, stride) in
+            [([5, 7, 3], 4, 1), ([6, 8, 5], 16, 2), ([7, 5, 4], 3, 2)]
+        {
+            let weight = wave(outputs * channels * 9, 1.0);
+            let conv = Conv3x3::new(&weight, &[], channels, stride);
+            let [lines, columns] = conv.output_size([height, width]);
+            let x = wave(height * width * channels, 1.0);
+            let d = wave(lines * columns * outputs, 1.5);
+            let mut image = Padded::take(&mut arena, [height, width, channels]);
+            image.fill(&x);
+            let mut there = vec![0.0; d.len()];
+            conv.apply(Isa::PLAIN, &image, &mut there, Epilogue::Store);
+            image.give(&mut arena);
+            let back = same_on_every_isa(|isa| {
+                conv3x3(isa, &mut Arena::default(), &conv, [height, width], &d)
+            });
+            assert_adjoint(&there, &d, &back, &x);
+        }
+        let layer = PackedWeight::new(&wave(5 * 18, 1.0), &[], 5, 18);
+        let (x, d) = (wave(3 * 18, 1.0), wave(3 * 5, 1.5));
+        let mut there = vec![0.0; 3 * 5];
+        layer.apply(
+            Isa::PLAIN,
+            Windows::rows(&x, 18),
+            &mut there,
+            Epilogue::Store,
+        );
+        assert_adjoint(&there, &d, &linear(Isa::PLAIN, &layer, &d), &x);
     }
 
     #[test]

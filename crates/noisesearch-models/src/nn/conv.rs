@@ -4,6 +4,7 @@ use super::bf16::Order;
 use super::buffer::{Arena, Buffer};
 use super::gemm::{Epilogue, PackedWeight, Windows};
 use super::isa::Isa;
+use std::sync::OnceLock;
 
 /// An image `[height + 2, width + 2, channels]` with a border of zeros, lent by an arena.
 #[derive(Debug)]
@@ -58,6 +59,23 @@ impl Padded {
         }
     }
 
+    /// Copies `image: [ceil(height / step), ceil(width / step), channels]` inside the border, its
+    /// pixels `step` apart with zeros between.
+    pub(super) fn fill_apart(&mut self, image: &[f32], step: usize) {
+        let (channels, small) = (self.channels, self.width.div_ceil(step) * self.channels);
+        for (y, line) in self.lines_mut().enumerate() {
+            line.fill(0.0);
+            if !y.is_multiple_of(step) {
+                continue;
+            }
+            let pixels = line.chunks_mut(channels).step_by(step);
+            let source = &image[y / step * small..][..small];
+            for (pixel, source) in pixels.zip(source.chunks_exact(channels)) {
+                pixel.copy_from_slice(source);
+            }
+        }
+    }
+
     /// `[height, width, channels]` without the border.
     pub fn shape(&self) -> [usize; 3] {
         [self.height, self.width, self.channels]
@@ -70,6 +88,8 @@ pub struct Conv3x3 {
     weight: PackedWeight,
     channels: usize,
     stride: usize,
+    /// For the way back, made when it is first gone.
+    back: OnceLock<Box<Conv3x3>>,
 }
 
 impl Conv3x3 {
@@ -88,13 +108,18 @@ impl Conv3x3 {
             weight,
             channels,
             stride,
+            back: OnceLock::new(),
         }
     }
 
-    /// The convolution without bias that takes a cotangent of this one's outputs to one of its
-    /// image; only of stride 1. Its taps are those of this one, mirrored.
-    pub fn transposed(&self) -> Self {
-        assert_eq!(self.stride, 1, "only a convolution of stride 1 is mirrored");
+    /// The convolution of stride 1 without bias that takes a cotangent of this one's outputs to
+    /// one of its image (see [`super::backward::conv3x3`]), in f32: its taps are those of this
+    /// one, mirrored. Made when it is first asked for.
+    pub(super) fn back(&self) -> &Self {
+        self.back.get_or_init(|| Box::new(self.mirrored()))
+    }
+
+    fn mirrored(&self) -> Self {
         let (outputs, channels) = (self.outputs(), self.channels);
         let weight = self.weight.unpack();
         let mut mirrored = vec![0.0; weight.len()];
@@ -113,6 +138,7 @@ impl Conv3x3 {
     pub fn in_bf16(self, order: Order) -> Self {
         Self {
             weight: self.weight.in_bf16(order),
+            back: OnceLock::new(),
             ..self
         }
     }
@@ -121,8 +147,14 @@ impl Conv3x3 {
     pub fn in_int8(self) -> Self {
         Self {
             weight: self.weight.in_int8(),
+            back: OnceLock::new(),
             ..self
         }
+    }
+
+    /// Pixels of the image from one output to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Output channels.
@@ -251,29 +283,5 @@ mod tests {
                 assert_close(&got, &want, 6e-3);
             }
         }
-    }
-
-    /// `d . conv(x) = transposed(d) . x` for a convolution without bias.
-    #[test]
-    fn the_transposed_convolution_is_the_adjoint() {
-        let (mut arena, shape, outputs) = (Arena::default(), [5, 7, 3], 4);
-        let [height, width, channels] = shape;
-        let (x, d) = (wave(105, 1.0), wave(140, 1.5));
-        let conv = Conv3x3::new(&wave(outputs * channels * 9, 1.0), &[], channels, 1);
-        let mut apply = |conv: &Conv3x3, x: &[f32], channels| {
-            let mut image = Padded::take(&mut arena, [height, width, channels]);
-            image.fill(x);
-            let mut out = vec![0.0; height * width * conv.outputs()];
-            conv.apply(Isa::PLAIN, &image, &mut out, Epilogue::Store);
-            out
-        };
-        let (there, back) = (apply(&conv, &x, 3), apply(&conv.transposed(), &d, 4));
-        let dot = |a: &[f32], b: &[f32]| -> f64 {
-            let products = a.iter().zip(b);
-            products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-        };
-        let (left, right) = (dot(&there, &d), dot(&back, &x));
-        // Taps that are not mirrored give another number altogether.
-        assert!((left / right - 1.0).abs() < 1e-5, "{left} and {right}");
     }
 }

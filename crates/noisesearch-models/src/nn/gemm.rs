@@ -22,6 +22,7 @@ use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
 use super::windows::rows_of_block;
 use std::ops::Range;
+use std::sync::OnceLock;
 mod unpack;
 
 /// Floats of the left operand that one sweep over the panels reads: half of a 1 MiB L2.
@@ -37,6 +38,8 @@ pub struct PackedWeight {
     bias: Buffer,
     outputs: usize,
     inputs: usize,
+    /// For the way back, made when it is first gone.
+    back: OnceLock<Box<PackedWeight>>,
 }
 
 /// Panels as they are kept.
@@ -72,6 +75,7 @@ impl PackedWeight {
             bias: padded,
             outputs,
             inputs,
+            back: OnceLock::new(),
         }
     }
 
@@ -83,6 +87,7 @@ impl PackedWeight {
         };
         Self {
             panels: Store::Bf16(panels),
+            back: OnceLock::new(),
             ..self
         }
     }
@@ -93,6 +98,7 @@ impl PackedWeight {
         match &self.panels {
             Store::Wide(panels) if int8::suits(self.outputs, self.inputs) => Self {
                 panels: Store::Int8(Int8Panels::new(panels, self.inputs)),
+                back: OnceLock::new(),
                 ..self
             },
             _ => self,

@@ -33,39 +33,31 @@ impl GroupNorm {
         }
     }
 
-    /// `y = gamma * normalised + beta`, then `(1 + scale) * y + shift` if there is a modulation,
-    /// as one factor and summand a channel, repeated to [`STRETCH`] floats or more. `sums` is
-    /// [`column_sums`] of an image.
-    fn affine(
-        &self,
-        isa: Isa,
-        pixels: usize,
-        modulation: Option<Affine>,
-        sums: impl Fn(&mut [f32], bool),
-    ) -> [Vec<f32>; 2] {
-        let members = self.gamma.len() / self.groups;
+    /// Channels of a group.
+    pub(super) fn members(&self) -> usize {
+        self.gamma.len() / self.groups
+    }
+
+    /// `1 / sqrt(var + eps)` and the mean of every channel's group; `sums` is [`column_sums`] of
+    /// an image.
+    fn statistics(&self, pixels: usize, sums: impl Fn(&mut [f32], bool)) -> [Vec<f32>; 2] {
+        let members = self.members();
         let size = (pixels * members) as f32;
-        let mut shift = vec![0.0; self.gamma.len()];
-        sums(&mut shift, false);
-        spread(&mut shift, members, |total| total / size);
-        let mut scale = shift.clone();
-        sums(&mut scale, true);
-        spread(&mut scale, members, |total| {
+        let mut means = vec![0.0; self.gamma.len()];
+        sums(&mut means, false);
+        spread(&mut means, members, |total| total / size);
+        let mut inverses = means.clone();
+        sums(&mut inverses, true);
+        spread(&mut inverses, members, |total| {
             1.0 / (total / size + self.eps).sqrt()
         });
-        isa.run(Fold {
-            norm: self,
-            modulation,
-            into: [&mut scale, &mut shift],
-        });
-        let repeats = STRETCH.div_ceil(scale.len().max(1));
-        [scale.repeat(repeats), shift.repeat(repeats)]
+        [inverses, means]
     }
 
     /// The same for `x: [pixels, channels]` on this thread.
-    fn affine_alone(&self, isa: Isa, x: &[f32], modulation: Option<Affine>) -> [Vec<f32>; 2] {
+    pub(super) fn statistics_alone(&self, isa: Isa, x: &[f32]) -> [Vec<f32>; 2] {
         let channels = self.gamma.len();
-        self.affine(isa, x.len() / channels, modulation, |totals, squared| {
+        self.statistics(x.len() / channels, |totals, squared| {
             isa.run(ColumnSums {
                 x,
                 channels,
@@ -73,6 +65,28 @@ impl GroupNorm {
                 squared,
             });
         })
+    }
+
+    /// `y = gamma * normalised + beta`, then `(1 + scale) * y + shift` if there is a modulation,
+    /// as one factor and summand a channel, from [`Self::statistics`].
+    pub(super) fn fold(
+        &self,
+        isa: Isa,
+        statistics: [Vec<f32>; 2],
+        modulation: Option<Affine>,
+    ) -> [Vec<f32>; 2] {
+        let [mut scale, mut shift] = statistics;
+        isa.run(Fold {
+            norm: self,
+            modulation,
+            into: [&mut scale, &mut shift],
+        });
+        [scale, shift]
+    }
+
+    /// What the norm does to an image `x: [pixels, channels]`, found on this thread.
+    fn fit_alone(&self, isa: Isa, x: &[f32], modulation: Option<Affine>) -> Fitted {
+        Fitted::new(self.fold(isa, self.statistics_alone(isa, x), modulation))
     }
 
     /// What the norm does to an image `x: [pixels, channels]`, found by all threads.
@@ -89,33 +103,23 @@ impl GroupNorm {
                 });
             });
         };
-        let [scale, shift] = self.affine(isa, x.len() / channels, None, sums);
-        Fitted { scale, shift }
+        let statistics = self.statistics(x.len() / channels, sums);
+        Fitted::new(self.fold(isa, statistics, None))
     }
 
     /// `out = silu(group_norm(x))` for `x: [height, width, channels]`, into a bordered image that
     /// a convolution reads. With a modulation it comes before the SiLU: `(1 + scale) * y + shift`.
     pub fn silu(&self, isa: Isa, x: &[f32], modulation: Option<Affine>, out: &mut Padded) {
-        let [scale, shift] = self.affine_alone(isa, x, modulation);
-        let affine = Affine {
-            scale: &scale,
-            shift: &shift,
-        };
+        let fitted = self.fit_alone(isa, x, modulation);
         let [_, width, channels] = out.shape();
         for (line, x) in out.lines_mut().zip(x.chunks_exact(width * channels)) {
-            isa.run(Apply {
-                x,
-                affine,
-                silu: true,
-                out: line,
-            });
+            fitted.apply(isa, x, true, line);
         }
     }
 
     /// `out = group_norm(x)` for `x: [pixels, channels]`.
     pub fn apply(&self, isa: Isa, x: &[f32], out: &mut [f32]) {
-        let [scale, shift] = self.affine_alone(isa, x, None);
-        Fitted { scale, shift }.apply(isa, x, false, out);
+        self.fit_alone(isa, x, None).apply(isa, x, false, out);
     }
 }
 
@@ -128,6 +132,15 @@ pub struct Fitted {
 }
 
 impl Fitted {
+    /// From [`GroupNorm::fold`], repeated to [`STRETCH`] floats or more.
+    fn new([scale, shift]: [Vec<f32>; 2]) -> Self {
+        let repeats = STRETCH.div_ceil(scale.len().max(1));
+        Self {
+            scale: scale.repeat(repeats),
+            shift: shift.repeat(repeats),
+        }
+    }
+
     /// `out = group_norm(x)`, or its SiLU, for some pixels `x: [pixels, channels]` of the image.
     pub fn apply(&self, isa: Isa, x: &[f32], silu: bool, out: &mut [f32]) {
         let affine = Affine {
@@ -226,7 +239,7 @@ fn add(sum: &mut Lanes, x: &Lanes, mean: &Lanes, squared: bool) {
 
 /// Replaces the sums of each group's channels by `f` of the group's sum.
 #[inline(always)]
-fn spread(sums: &mut [f32], members: usize, f: impl Fn(f32) -> f32) {
+pub(super) fn spread(sums: &mut [f32], members: usize, f: impl Fn(f32) -> f32) {
     for group in sums.chunks_exact_mut(members) {
         let value = f(group.iter().fold(0.0, |a, b| a + b));
         group.fill(value);

@@ -5,7 +5,6 @@
 //! logits   = head · features + bias                                    36 of them
 //! ```
 
-use super::slope::Transposed;
 use candle_core::{Result, Tensor};
 use noisesearch_models::lab::GLYPHS;
 use noisesearch_models::nn::buffer::{Arena, Arenas, Buffer};
@@ -15,7 +14,6 @@ use noisesearch_models::nn::isa::Isa;
 use noisesearch_models::nn::resample::{average_pool, max_pool};
 use noisesearch_models::weights::{Weights, WeightsError};
 use rayon::prelude::*;
-use std::sync::OnceLock;
 
 /// Height and width of a picture.
 pub const SIDE: usize = 32;
@@ -65,8 +63,6 @@ pub struct Judge {
     pub(super) head: PackedWeight,
     hash: String,
     pub(super) arenas: Arenas,
-    /// For the way back, made when it is first gone.
-    pub(super) transposed: OnceLock<Transposed>,
 }
 
 impl Judge {
@@ -101,7 +97,6 @@ impl Judge {
             head: PackedWeight::new(&weight, &bias, classes, channels),
             hash,
             arenas: Arenas::default(),
-            transposed: OnceLock::new(),
         })
     }
 

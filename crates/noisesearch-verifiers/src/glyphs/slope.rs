@@ -4,26 +4,8 @@ use super::judge::{Judge, Pool, SIDE, pooled, relu};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_models::nn::backward;
 use noisesearch_models::nn::buffer::Arena;
-use noisesearch_models::nn::conv::{Conv3x3, Padded};
+use noisesearch_models::nn::conv::Padded;
 use noisesearch_models::nn::gemm::Epilogue;
-
-/// The weights that are needed on the way back.
-#[derive(Debug)]
-pub(super) struct Transposed {
-    convs: Vec<Conv3x3>,
-    /// `[classes, features]`.
-    head: Vec<f32>,
-}
-
-impl Transposed {
-    fn new(judge: &Judge) -> Self {
-        let convs = judge.layers.iter().map(|(conv, _)| conv.transposed());
-        Self {
-            convs: convs.collect(),
-            head: judge.head.unpack(),
-        }
-    }
-}
 
 /// What a layer gave before its pool, `[side, side, channels]`.
 struct Given {
@@ -45,10 +27,9 @@ impl Judge {
             );
         }
         let pixels = image.flatten_all()?.to_vec1::<f32>()?;
-        let transposed = self.transposed.get_or_init(|| Transposed::new(self));
         let slope = self.arenas.with(|arena| {
             let given = self.layers_of(arena, &pixels);
-            self.back(arena, transposed, &given, class)
+            self.back(arena, &given, class)
         });
         Tensor::from_vec(slope, wanted.as_slice(), &Device::Cpu)
     }
@@ -59,8 +40,11 @@ impl Judge {
         image.copy_from_slice(picture);
         let (mut channels, mut given) = (1, Vec::with_capacity(self.layers.len()));
         for (conv, pool) in &self.layers {
+            let mut padded = Padded::take(arena, [side, side, channels]);
+            padded.fill(&image);
             let mut out = arena.take(side * side * conv.outputs());
-            convolve(arena, self, conv, [side, channels], &image, &mut out);
+            conv.apply(self.isa, &padded, &mut out, Epilogue::Store);
+            padded.give(arena);
             relu(&mut out);
             channels = conv.outputs();
             given.push(Given {
@@ -75,14 +59,14 @@ impl Judge {
     }
 
     /// From the logit back to the pixels.
-    fn back(&self, arena: &mut Arena, to: &Transposed, given: &[Given], class: usize) -> Vec<f32> {
-        let features = self.head.inputs();
+    fn back(&self, arena: &mut Arena, given: &[Given], class: usize) -> Vec<f32> {
+        let mut logits = vec![0.0; self.head.outputs()];
+        logits[class] = 1.0;
         let pixels = given.last().map_or(1, |last| last.side * last.side);
-        let row = to.head[class * features..][..features].iter();
-        let mut d: Vec<f32> = row.map(|w| w / pixels as f32).collect();
+        let mut d = backward::linear(self.isa, &self.head, &logits);
+        d.iter_mut().for_each(|d| *d /= pixels as f32);
         d = d.repeat(pixels);
-        let layers = self.layers.iter().zip(&to.convs).zip(given);
-        for (((conv, pool), back), Given { image, side }) in layers.rev() {
+        for ((conv, pool), Given { image, side }) in self.layers.iter().zip(given).rev() {
             let shape = [*side, *side, conv.outputs()];
             let mut wide = vec![0.0; image.len()];
             match pool {
@@ -91,24 +75,8 @@ impl Judge {
                 Pool::Max => backward::max_pool(image, shape, &d, &mut wide),
             }
             backward::relu(image, &mut wide);
-            d = vec![0.0; side * side * back.outputs()];
-            convolve(arena, self, back, [*side, conv.outputs()], &wide, &mut d);
+            d = backward::conv3x3(self.isa, arena, conv, [*side, *side], &wide);
         }
         d
     }
-}
-
-/// `conv` of `image: [side, side, channels]`.
-fn convolve(
-    arena: &mut Arena,
-    judge: &Judge,
-    conv: &Conv3x3,
-    [side, channels]: [usize; 2],
-    image: &[f32],
-    out: &mut [f32],
-) {
-    let mut padded = Padded::take(arena, [side, side, channels]);
-    padded.fill(image);
-    conv.apply(judge.isa, &padded, out, Epilogue::Store);
-    padded.give(arena);
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use super::tower::{Tower, packed};
-use crate::verifier::{Samples, Verifier, VerifierId};
+use crate::verifier::{Samples, ScoreGradient, Verifier, VerifierId};
 use candle_core::{Result, Tensor};
 use noisesearch_models::models::scenes::grammar::Scene;
 use noisesearch_models::models::scenes::text::{TIME, TextEncoder};
@@ -85,6 +85,27 @@ impl Verifier for Clip {
         let images = self.embed_images(samples.images)?;
         Ok(images.iter().map(|image| dot(image, &text)).collect())
     }
+
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        Some(self)
+    }
+}
+
+impl ScoreGradient for Clip {
+    fn slope(&self, task: &Task, image: &Tensor) -> Result<Tensor> {
+        let text = self.embed_scene(&super::scene_of(task)?);
+        self.image.slope(image, |i| cosine_slope(i, &text))
+    }
+}
+
+/// The gradient of `i · t / |i|` with respect to `i`, for a unit vector `t`:
+/// `(t - n (n · t)) / |i|` with `n = i / |i|`.
+fn cosine_slope(i: &[f32], t: &[f32]) -> Vec<f32> {
+    let length = dot(i, i).sqrt().max(1e-12);
+    let score = dot(i, t) / length;
+    let along = |(&i, &t): (&f32, &f32)| f64::from(t) - f64::from(i) / length * score;
+    let slope = i.iter().zip(t).map(along);
+    slope.map(|d| (d / length) as f32).collect()
 }
 
 /// Divides a vector by its length.

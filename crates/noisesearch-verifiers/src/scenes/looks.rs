@@ -2,8 +2,8 @@
 //! to tell clean scenes from damaged ones. The score is the logit; higher is cleaner.
 
 use super::tower::Tower;
-use crate::verifier::{Samples, Verifier, VerifierId};
-use candle_core::Result;
+use crate::verifier::{Samples, ScoreGradient, Verifier, VerifierId};
+use candle_core::{Result, Tensor};
 use noisesearch_models::task::Task;
 use noisesearch_models::weights::{Weights, WeightsError};
 
@@ -45,5 +45,15 @@ impl Verifier for Looks {
     fn score(&self, _task: &Task, samples: &Samples) -> Result<Vec<f64>> {
         let rows = self.tower.apply(samples.images)?;
         Ok(rows.into_iter().flatten().map(f64::from).collect())
+    }
+
+    fn gradient(&self) -> Option<&dyn ScoreGradient> {
+        Some(self)
+    }
+}
+
+impl ScoreGradient for Looks {
+    fn slope(&self, _task: &Task, image: &Tensor) -> Result<Tensor> {
+        self.tower.slope(image, |_| vec![1.0])
     }
 }

@@ -7,6 +7,7 @@ mod outline;
 mod paint;
 pub mod see;
 mod self_supervised;
+mod slope;
 mod tower;
 
 pub use self_supervised::self_supervised;

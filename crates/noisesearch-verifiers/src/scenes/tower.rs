@@ -9,6 +9,7 @@
 
 use super::see::SIDE;
 use candle_core::{Result, Tensor};
+use noisesearch_models::nn::activation::silu;
 use noisesearch_models::nn::buffer::{Arena, Arenas};
 use noisesearch_models::nn::conv::{Conv3x3, Padded};
 use noisesearch_models::nn::gemm::{Epilogue, PackedWeight, Windows};
@@ -16,7 +17,8 @@ use noisesearch_models::nn::isa::Isa;
 use noisesearch_models::weights::{Weights, WeightsError};
 use rayon::prelude::*;
 
-const PICTURE: usize = 3 * SIDE * SIDE;
+/// Floats of a picture.
+pub(super) const PICTURE: usize = 3 * SIDE * SIDE;
 /// Pixels that are left after three convolutions of stride 2.
 const PLACES: usize = SIDE * SIDE / 64;
 const HIDDEN: usize = 256;
@@ -24,13 +26,13 @@ const HIDDEN: usize = 256;
 /// A network with its weights packed.
 #[derive(Debug)]
 pub(super) struct Tower {
-    isa: Isa,
+    pub(super) isa: Isa,
     /// Each with whether its input is added to its output.
-    convs: Vec<(Conv3x3, bool)>,
-    reduce: PackedWeight,
-    head1: PackedWeight,
-    head2: PackedWeight,
-    arenas: Arenas,
+    pub(super) convs: Vec<(Conv3x3, bool)>,
+    pub(super) reduce: PackedWeight,
+    pub(super) head1: PackedWeight,
+    pub(super) head2: PackedWeight,
+    pub(super) arenas: Arenas,
 }
 
 impl Tower {
@@ -74,12 +76,20 @@ impl Tower {
     pub fn apply(&self, images: &Tensor) -> Result<Vec<Vec<f32>>> {
         let pictures = super::pictures(images)?;
         let rows = pictures.par_chunks_exact(PICTURE);
-        let of_row = |row| self.arenas.with(|arena| self.of_picture(arena, row));
+        let of_row = |row| {
+            self.arenas
+                .with(|arena| self.of_picture(arena, row, |_| ()))
+        };
         Ok(rows.map(of_row).collect())
     }
 
-    /// Outputs for one picture `[3, 64, 64]`.
-    fn of_picture(&self, arena: &mut Arena, picture: &[f32]) -> Vec<f32> {
+    /// Outputs for one picture `[3, 64, 64]`; `watch` is shown what every SiLU is given, in turn.
+    pub(super) fn of_picture(
+        &self,
+        arena: &mut Arena,
+        picture: &[f32],
+        mut watch: impl FnMut(&[f32]),
+    ) -> Vec<f32> {
         let (mut side, mut channels) = (SIDE, 3);
         let mut x = arena.take(PICTURE);
         for (i, pixel) in x.chunks_exact_mut(3).enumerate() {
@@ -93,23 +103,27 @@ impl Tower {
             [side, _] = conv.output_size([side, side]);
             channels = conv.outputs();
             let mut y = arena.take(side * side * channels);
-            conv.apply(self.isa, &padded, &mut y, Epilogue::Silu);
+            conv.apply(self.isa, &padded, &mut y, Epilogue::Store);
+            watch(&y);
+            silu(self.isa, &mut y);
             if *adds {
                 y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y += x);
             }
             padded.give(arena);
             arena.give(std::mem::replace(&mut x, y));
         }
-        let flat = self.linear(&self.reduce, &x, Epilogue::Store);
+        let flat = self.linear(&self.reduce, &x);
         arena.give(x);
-        let hidden = self.linear(&self.head1, &flat, Epilogue::Silu);
-        self.linear(&self.head2, &hidden, Epilogue::Store)
+        let mut hidden = self.linear(&self.head1, &flat);
+        watch(&hidden);
+        silu(self.isa, &mut hidden);
+        self.linear(&self.head2, &hidden)
     }
 
-    fn linear(&self, weight: &PackedWeight, x: &[f32], epilogue: Epilogue) -> Vec<f32> {
+    fn linear(&self, weight: &PackedWeight, x: &[f32]) -> Vec<f32> {
         let rows = Windows::rows(x, weight.inputs());
         let mut out = vec![0.0; rows.count * weight.outputs()];
-        weight.apply(self.isa, rows, &mut out, epilogue);
+        weight.apply(self.isa, rows, &mut out, Epilogue::Store);
         out
     }
 }

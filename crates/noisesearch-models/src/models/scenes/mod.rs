@@ -8,6 +8,7 @@ pub mod text;
 pub mod unet;
 
 use crate::denoiser::{Conditioner, Conditioning, Encoded, LatentShape, Network, TaskError};
+use crate::gradient::NetworkGradient;
 use crate::layers::{Place, floats};
 use crate::models::rows::runs;
 use crate::nn::buffer::Arenas;
@@ -119,6 +120,28 @@ impl Network for Scenes {
             });
         });
         Tensor::from_vec(out, x.shape(), x.device())
+    }
+
+    fn gradient(&self) -> Option<&dyn NetworkGradient> {
+        Some(self)
+    }
+}
+
+impl NetworkGradient for Scenes {
+    fn vjp(&self, x: &Tensor, at: Level, row: &Encoded, cotangent: &Tensor) -> Result<Tensor> {
+        let want = [1, SHAPE.channels, SIDE, SIDE];
+        if x.dims() != want || cotangent.dims() != want {
+            let given = (x.dims(), cotangent.dims());
+            candle_core::bail!("picture and cotangent are {given:?}, the model takes {want:?}")
+        }
+        let Given { words, modulations } = self.given(at, row)?;
+        let words: Vec<&[f32]> = words.iter().map(Vec::as_slice).collect();
+        let (x, cotangent) = (flat(x)?, flat(cotangent)?);
+        let back = self.arenas.with(|arena| {
+            let given = (words.as_slice(), modulations.as_slice());
+            self.unet.back((self.isa, arena), &x, given, &cotangent)
+        });
+        Tensor::from_vec(back, want.as_slice(), &Device::Cpu)
     }
 }
 

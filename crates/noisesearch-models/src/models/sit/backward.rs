@@ -14,39 +14,6 @@ use crate::nn::norm::{Affine, layer_norm_modulated};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_core::level::Level;
 
-/// The weights of a SiT, transposed.
-#[derive(Debug)]
-pub(super) struct Transposed {
-    patch: PackedWeight,
-    blocks: Vec<TransposedBlock>,
-    last: PackedWeight,
-}
-
-/// The weights of a block, transposed.
-#[derive(Debug)]
-struct TransposedBlock {
-    qkv: PackedWeight,
-    project: PackedWeight,
-    widen: PackedWeight,
-    narrow: PackedWeight,
-}
-
-impl Transposed {
-    fn new(sit: &Sit) -> Self {
-        let block = |block: &Block| TransposedBlock {
-            qkv: block.layers.qkv.transposed(),
-            project: block.layers.project.transposed(),
-            widen: block.layers.widen.transposed(),
-            narrow: block.layers.narrow.transposed(),
-        };
-        Self {
-            patch: sit.patch.transposed(),
-            blocks: sit.blocks.iter().map(block).collect(),
-            last: sit.last.transposed(),
-        }
-    }
-}
-
 impl NetworkGradient for Sit {
     fn vjp(&self, x: &Tensor, at: Level, row: &Encoded, cotangent: &Tensor) -> Result<Tensor> {
         let size = self.config.input_size;
@@ -67,7 +34,6 @@ impl NetworkGradient for Sit {
 impl Sit {
     /// The cotangent of `x: [c, h, w]` from one of the prediction.
     fn back(&self, x: &[f32], modulations: &[&[f32]], mut cotangent: Vec<f32>) -> Vec<f32> {
-        let transposed = self.transposed.get_or_init(|| Transposed::new(self));
         let mut arena = Arena::default();
         let mut state = self.embed(&mut arena, x, 1);
         let mut inputs = Vec::with_capacity(self.blocks.len());
@@ -80,22 +46,20 @@ impl Sit {
         }
         let mut patches = vec![0.0; self.config.tokens() * self.config.patch_floats()];
         patches::unjoin(&self.config, &cotangent, &mut patches);
-        let d = through(self.isa, &transposed.last, &patches);
+        let d = backward::linear(self.isa, &self.last, &patches);
         let (_, scale) = modulations[self.blocks.len()].split_at(self.config.hidden);
         let mut stream = vec![0.0; state.x.len()];
         backward::layer_norm_modulated(&state.x, LAYER_NORM_EPS, scale, &d, &mut stream);
-        let blocks = self.blocks.iter().zip(&transposed.blocks);
-        let layers = blocks.zip(modulations).zip(&inputs);
-        for (((block, transposed), modulation), x) in layers.rev() {
+        let layers = self.blocks.iter().zip(modulations).zip(&inputs);
+        for ((block, modulation), x) in layers.rev() {
             let way = Way {
                 isa: self.isa,
                 block,
-                transposed,
                 modulation,
             };
             way.back(&mut arena, x, &mut stream);
         }
-        let patches = through(self.isa, &transposed.patch, &stream);
+        let patches = backward::linear(self.isa, &self.patch, &stream);
         patches::uncut(&self.config, &patches, &mut cotangent);
         cotangent
     }
@@ -105,7 +69,6 @@ impl Sit {
 struct Way<'a> {
     isa: Isa,
     block: &'a Block,
-    transposed: &'a TransposedBlock,
     /// `[6 * hidden]`, as in [`Block::apply`].
     modulation: &'a [f32],
 }
@@ -136,14 +99,11 @@ impl Way<'_> {
             .project
             .apply(isa, left, &mut middle, gate);
         self.mlp(&middle, cotangent);
-        let d = through(
-            isa,
-            &self.transposed.project,
-            &gated(cotangent, self.part(2)),
-        );
+        let d = gated(cotangent, self.part(2));
+        let d = backward::linear(isa, &self.block.layers.project, &d);
         let mut packed = vec![0.0; qkv.len()];
-        backward::attention(isa, &qkv, [heads, hidden / heads], &d, &mut packed);
-        let d = through(isa, &self.transposed.qkv, &packed);
+        backward::attention(isa, &attention, &d, &mut packed);
+        let d = backward::linear(isa, &self.block.layers.qkv, &packed);
         backward::layer_norm_modulated(x, LAYER_NORM_EPS, self.part(1), &d, cotangent);
     }
 
@@ -151,13 +111,10 @@ impl Way<'_> {
     fn mlp(&self, x: &[f32], cotangent: &mut [f32]) {
         let isa = self.isa;
         let inside = through(isa, &self.block.layers.widen, &self.normed(x, [3, 4]));
-        let mut d = through(
-            isa,
-            &self.transposed.narrow,
-            &gated(cotangent, self.part(5)),
-        );
+        let d = gated(cotangent, self.part(5));
+        let mut d = backward::linear(isa, &self.block.layers.narrow, &d);
         backward::gelu(isa, &inside, &mut d);
-        let d = through(isa, &self.transposed.widen, &d);
+        let d = backward::linear(isa, &self.block.layers.widen, &d);
         backward::layer_norm_modulated(x, LAYER_NORM_EPS, self.part(4), &d, cotangent);
     }
 

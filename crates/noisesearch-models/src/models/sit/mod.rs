@@ -33,13 +33,12 @@ use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use crate::nn::norm::{Affine, layer_norm_modulated};
 use crate::parity::Watch;
-use backward::Transposed;
 use block::{Block, LAYER_NORM_EPS};
 use candle_core::{Device, Result, Tensor};
 use noisesearch_core::level::Level;
 use parts::Raw;
 use rayon::prelude::*;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// A SiT with its weights packed for this processor.
 #[derive(Debug)]
@@ -56,8 +55,6 @@ pub struct Sit {
     last_modulation: PackedWeight,
     last: PackedWeight,
     arenas: Arenas,
-    /// For the way back, made when it is first gone.
-    transposed: OnceLock<Transposed>,
 }
 
 impl Sit {
@@ -102,7 +99,6 @@ impl Sit {
             last_modulation: parts.last_modulation,
             last: parts.last,
             arenas: Arenas::default(),
-            transposed: OnceLock::new(),
             config,
         })
     }

@@ -26,8 +26,12 @@ impl PackedWeight {
     }
 
     /// The layer without bias that takes a cotangent of this one's outputs to one of its inputs:
-    /// the transposed weight, packed.
-    pub fn transposed(&self) -> Self {
+    /// the transposed weight in f32, made when it is first asked for.
+    pub fn back(&self) -> &Self {
+        self.back.get_or_init(|| Box::new(self.transposed()))
+    }
+
+    fn transposed(&self) -> Self {
         let mut transposed = vec![0.0; self.outputs * self.inputs];
         for (output, row) in self.unpack().chunks_exact(self.inputs).enumerate() {
             for (input, &value) in row.iter().enumerate() {
@@ -50,14 +54,17 @@ mod tests {
             let weight = wave(outputs * inputs, 2.0);
             let packed = PackedWeight::new(&weight, &vec![9.0; outputs], outputs, inputs);
             assert_eq!(packed.unpack(), weight);
-            let there_and_back = packed.transposed().transposed();
-            assert_eq!(there_and_back.unpack(), weight);
-            let element = |o: usize, i: usize| packed.transposed().unpack()[i * outputs + o];
+            assert_eq!(packed.back().back().unpack(), weight);
+            let element = |o: usize, i: usize| packed.back().unpack()[i * outputs + o];
             assert_eq!(element(outputs - 1, 0), weight[(outputs - 1) * inputs]);
         }
         // Numbers that bf16 holds exactly.
         let weight: Vec<f32> = (0..70).map(|i| i as f32).collect();
         let halved = PackedWeight::new(&weight, &[], 35, 2).in_bf16(Order::Pair);
         assert_eq!(halved.unpack(), weight);
+        // A way back that was made before goes with the weight it was made of.
+        let rounded = PackedWeight::new(&[1.001], &[], 1, 1);
+        assert_eq!(rounded.back().unpack(), [1.001]);
+        assert_eq!(rounded.in_bf16(Order::Pair).back().unpack(), [1.0]);
     }
 }

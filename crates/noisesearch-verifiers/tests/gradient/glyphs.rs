@@ -1,37 +1,22 @@
-//! Gradients of the glyphs models and of their classifier: golden values of PyTorch's autograd,
-//! and central differences of our own forwards.
+//! Gradients of the glyphs models and of their classifier.
 
-use candle_core::{Device, Result, Tensor};
+use crate::common::{Climb, ascended, dot, error, file, flat, golden, rise, shifted};
+use candle_core::{Device, Tensor};
 use noisesearch_core::level::Level;
-use noisesearch_core::recipe::{Recipe, VerifierName};
-use noisesearch_models::decode::Pixels;
-use noisesearch_models::denoiser::{Conditioner, Decoder, Denoiser, Network};
-use noisesearch_models::gradient::{DecoderGradient, NetworkGradient, Slope};
+use noisesearch_models::denoiser::{Decoder, Denoiser, Network};
+use noisesearch_models::gradient::NetworkGradient;
 use noisesearch_models::lab::{self, GlyphsSize};
 use noisesearch_models::layers::Place;
 use noisesearch_models::models::sit::{Sit, SitConfig};
-use noisesearch_models::path::NoisePath;
-use noisesearch_models::replay::{Row, Sampler, State};
-use noisesearch_models::schedule::Schedule;
 use noisesearch_models::task::Task;
 use noisesearch_models::weights::Weights;
 use noisesearch_verifiers::glyphs::classifier::Classifier;
 use noisesearch_verifiers::glyphs::judge::{Judge, SIDE};
 use noisesearch_verifiers::verifier::{Samples, Verifier};
-use serde_json::Value;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-fn file(path: &str) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.join(path)
-}
-
 /// What `lab/glyphs/golden_gradient.py` wrote.
-fn golden() -> Value {
-    let path = file("parity/goldens/glyphs-gradient.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
+const GOLDEN: &str = "glyphs-gradient.json";
 
 fn wave(row: f64) -> Vec<f32> {
     let wave = |i| (0.37 * f64::from(i) + row).sin() as f32;
@@ -54,27 +39,6 @@ fn tensor(values: Vec<f32>) -> Tensor {
     Tensor::from_vec(values, (1, 1, SIDE, SIDE), &Device::Cpu).unwrap()
 }
 
-fn flat(x: &Tensor) -> Vec<f32> {
-    x.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let products = a.iter().zip(b);
-    products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-}
-
-/// The largest error of the picked values and of the norm, relative to the root mean square.
-fn error(got: &[f32], case: &Value) -> f64 {
-    let norm = case["norm"].as_f64().unwrap();
-    let size = norm / (got.len() as f64).sqrt();
-    let at: Vec<usize> = serde_json::from_value(case["at"].clone()).unwrap();
-    let want: Vec<f64> = serde_json::from_value(case["values"].clone()).unwrap();
-    let errors = at.iter().zip(&want);
-    let errors = errors.map(|(at, want)| (f64::from(got[*at]) - want).abs() / size);
-    let of_norm = (dot(got, got).sqrt() / norm - 1.0).abs();
-    errors.fold(of_norm, f64::max)
-}
-
 fn sit(size: &str) -> Sit {
     let config = match size {
         "base" => SitConfig::GLYPHS_BASE,
@@ -88,7 +52,7 @@ fn sit(size: &str) -> Sit {
 /// Errors here are about 1e-5, those of rounding; a gradient 1e-4 too large was seen to fail.
 #[test]
 fn the_networks_gradients_are_pytorchs() {
-    let golden = golden();
+    let golden = golden(GOLDEN);
     for size in ["base", "small"] {
         let sit = sit(size);
         let cases = golden[size]["network"].as_array().unwrap();
@@ -109,7 +73,7 @@ fn the_networks_gradients_are_pytorchs() {
 /// Held to 1e-5; a gradient 1e-4 too large was seen to fail.
 #[test]
 fn the_classifiers_gradient_is_pytorchs() {
-    let golden = golden();
+    let golden = golden(GOLDEN);
     let judge = Judge::classifier().unwrap();
     for case in golden["classifier"].as_array().unwrap() {
         let image = case["image"].as_str().unwrap();
@@ -120,57 +84,26 @@ fn the_classifiers_gradient_is_pytorchs() {
     }
 }
 
-/// A picture's slope, through the decoder.
-struct Logit {
-    classifier: Classifier,
-    task: Task,
-}
-
-impl Slope for Logit {
-    fn slope(&self, _: VerifierName, x0: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = self.classifier.gradient().unwrap();
-        let slope = gradient.slope(&self.task, &Pixels.decode(x0)?)?;
-        Pixels.vjp(x0, &slope).map(Some)
-    }
-}
-
 /// The whole move: solver, guidance, network, decoder, classifier, and the step on the shell.
 /// A noise 1e-4 too large was seen to fail.
 #[test]
 fn an_ascent_is_what_pytorch_makes_it() {
-    let golden = golden();
-    let rate = golden["rate"].as_f64().unwrap() as f32;
-    let guidance = golden["guidance"].as_f64().unwrap() as f32;
+    let golden = golden(GOLDEN);
+    let classifier = Classifier::new(Arc::new(Judge::classifier().unwrap()));
     let task = Task::Class("A".into());
-    let slope = Logit {
-        classifier: Classifier::new(Arc::new(Judge::classifier().unwrap())),
-        task: task.clone(),
-    };
     for (name, size) in [("base", GlyphsSize::Base), ("small", GlyphsSize::Small)] {
-        let model = lab::glyphs(size, &Place::cpu()).unwrap();
-        let conditioning = model.conditioner.encode(&task, guidance).unwrap();
+        let climb = Climb {
+            model: lab::glyphs(size, &Place::cpu()).unwrap(),
+            verifier: &classifier,
+            task: &task,
+            golden: &golden,
+        };
         for case in golden[name]["ascents"].as_array().unwrap() {
-            let sampler = Sampler {
-                denoiser: &model.denoiser,
-                conditioning: &conditioning,
-                path: &NoisePath::Flow,
-                solver: case["solver"].as_str().unwrap().parse().unwrap(),
-                schedule: Schedule::EVEN,
-                batch: 1,
-                slope: Some(&slope),
-            };
-            let text = format!("root 1 | ascend classifier by {rate} in {}", case["steps"]);
-            let recipe: Recipe = text.parse().unwrap();
             let row = case["row"].as_f64().unwrap();
-            let x = wave(row).iter().map(|x| 2f32.sqrt() * x).collect();
-            let state = State {
-                x,
-                level: Level::NOISE,
-                evaluations: 0,
-            };
-            let mut rows = [Row::resume(recipe, 0, state).unwrap()];
-            sampler.replay(&mut rows, &mut |_| ()).unwrap();
-            let error = error(&rows[0].state().unwrap().x, case);
+            let solver = case["solver"].as_str().unwrap();
+            let steps = case["steps"].as_u64().unwrap();
+            let moved = ascended(&climb, &wave(row), solver, steps);
+            let error = error(&moved, case);
             assert!(error < 1e-4, "{name}, row {row}: {error:.1e}");
         }
     }
@@ -179,15 +112,6 @@ fn an_ascent_is_what_pytorch_makes_it() {
 /// Central differences along a few directions, in f32 forwards: errors are those of rounding.
 #[test]
 fn gradients_are_what_differences_say() {
-    const STEP: f32 = 1e-2;
-    let shifted = |x: &[f32], along: &[f32], step: f32| {
-        tensor(x.iter().zip(along).map(|(x, v)| x + step * v).collect())
-    };
-    // Fourth order.
-    let slope = |f: &dyn Fn(f32) -> f64| {
-        let one = |h: f32| (f(h) - f(-h)) / f64::from(2.0 * h);
-        (4.0 * one(STEP) - one(2.0 * STEP)) / 3.0
-    };
     let sit = sit("base");
     let class = sit.encode(Some(20)).unwrap();
     let level = Level::new(0.6).unwrap();
@@ -198,9 +122,9 @@ fn gradients_are_what_differences_say() {
     );
     for seed in 0..4 {
         let along = wave(40.0 + 1.7 * f64::from(seed) * f64::from(seed));
-        let measured = slope(&|step| {
-            let v = sit.predict(&shifted(&x, &along, step), level, &[&class]);
-            dot(&flat(&v.unwrap()), &d)
+        let measured = rise(&|step| {
+            let x = tensor(shifted(&x, &along, step));
+            dot(&flat(&sit.predict(&x, level, &[&class]).unwrap()), &d)
         });
         let said = dot(&back, &along);
         let size = dot(&back, &back).sqrt() * dot(&along, &along).sqrt();
@@ -215,7 +139,7 @@ fn gradients_are_what_differences_say() {
     // It is piecewise linear: a short step along its own gradient crosses few corners.
     let length = dot(&back, &back).sqrt();
     let measured = |step: f32| {
-        let images = shifted(&x, &back, step);
+        let images = tensor(shifted(&x, &back, step));
         let samples = Samples {
             images: &images,
             early: None,
@@ -232,13 +156,6 @@ fn gradients_are_what_differences_say() {
 fn gradients_are_where_they_should_be() {
     let oracle = noisesearch_verifiers::glyphs::oracle::Oracle::new(Judge::oracle().unwrap());
     assert!(oracle.gradient().is_none());
-    assert!(
-        lab::scenes(&Place::cpu())
-            .unwrap()
-            .denoiser
-            .gradient()
-            .is_none()
-    );
     let glyphs = lab::glyphs(GlyphsSize::Small, &Place::cpu()).unwrap();
     assert!(glyphs.denoiser.gradient().is_some());
     assert!(glyphs.decoder.gradient().is_some());
