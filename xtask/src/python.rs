@@ -77,6 +77,7 @@ pub fn parity() -> Result<()> {
     for script in [
         "lab/scenes/golden_unet.py",
         "lab/scenes/golden.py",
+        "lab/scenes/golden_gradient.py",
         "lab/glyphs/golden.py",
     ] {
         run(LAB, script)?;
