@@ -95,6 +95,10 @@ fn registry(clock: &Clock) -> Registry {
     registry
 }
 
+/// As the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let candidates = match std::env::args().nth(1) {
         Some(text) => text.parse()?,

@@ -143,6 +143,10 @@ enum Weight {
 /// Floats of an image among which one thread looks for the largest at a time.
 const LARGEST_PART: usize = 1 << 16;
 
+/// Lines that one thread makes at a time at least: every part reads the lines above and below its
+/// own once more.
+const LINES: usize = 4;
+
 /// A convolution of fewer channels or outputs is always made in f32; it costs next to nothing.
 const THIN: usize = 16;
 
@@ -304,7 +308,7 @@ impl Conv2d {
         let [kernel, across] = self.geometry.kernel;
         let row = columns * self.outputs;
         let even = share(out.len() / self.outputs);
-        let part = even.min(PART).div_ceil(columns);
+        let part = even.min(PART.max(LINES * columns)).div_ceil(columns);
         let parts = out.par_chunks_mut(part * row).enumerate();
         parts.for_each(|(i, out)| {
             let windows = Windows {

@@ -12,6 +12,9 @@ use rayon::prelude::*;
 /// several vectors at a time would never be entered.
 const STRETCH: usize = 256;
 
+/// Pixels that are summed in one loop, a multiple of 4.
+const RUN: usize = 16;
+
 /// Group norm weights.
 #[derive(Debug)]
 pub struct GroupNorm {
@@ -92,11 +95,13 @@ impl GroupNorm {
     /// What the norm does to an image `x: [pixels, channels]`, found by all threads.
     pub fn fit(&self, isa: Isa, x: &[f32]) -> Fitted {
         let channels = self.gamma.len();
+        let even = channels.div_ceil(rayon::current_num_threads().max(1));
+        let part = even.next_multiple_of(PANEL);
         let sums = |totals: &mut [f32], squared| {
-            let parts = totals.par_chunks_mut(PANEL).enumerate();
+            let parts = totals.par_chunks_mut(part).enumerate();
             parts.for_each(|(i, totals)| {
                 isa.run(ColumnSums {
-                    x: &x[i * PANEL..],
+                    x: &x[i * part..],
                     channels,
                     totals,
                     squared,
@@ -205,20 +210,26 @@ impl Kernel for ColumnSums<'_> {
 pub(super) fn column_sums(x: &[f32], channels: usize, totals: &mut [f32], squared: bool) {
     // The last pixel ends with the last total.
     let pixels = (x.len() + channels - totals.len()) / channels;
-    for (chunk, totals) in totals.chunks_mut(PANEL).enumerate() {
-        let mean = if squared { load(totals) } else { [0.0; PANEL] };
-        // Four sums that take turns, so that an addition need not wait for the one before.
-        let mut sums = [[0.0; PANEL]; 4];
-        let fours = pixels / 4 * 4;
-        let at = |pixel: usize| &x[pixel * channels + chunk * PANEL..][..totals.len()];
-        for first in (0..fours).step_by(4) {
-            for (turn, sum) in sums.iter_mut().enumerate() {
-                add(sum, &load(at(first + turn)), &mean, squared);
+    // Four sums that take turns, so that an addition need not wait for the one before.
+    let mut sums = vec![[[0.0; PANEL]; 4]; totals.len().div_ceil(PANEL)];
+    // A few pixels at a time, so that memory is read in the order in which it lies.
+    for first in (0..pixels).step_by(RUN) {
+        let run = first..(first + RUN).min(pixels);
+        for (chunk, (totals, sums)) in totals.chunks(PANEL).zip(&mut sums).enumerate() {
+            let mean = if squared { load(totals) } else { [0.0; PANEL] };
+            let at = |pixel: usize| &x[pixel * channels + chunk * PANEL..][..totals.len()];
+            let fours = run.len() / 4 * 4;
+            for turns in run.clone().take(fours).step_by(4) {
+                for (turn, sum) in sums.iter_mut().enumerate() {
+                    add(sum, &load(at(turns + turn)), &mean, squared);
+                }
+            }
+            for pixel in run.clone().skip(fours) {
+                add(&mut sums[0], &load(at(pixel)), &mean, squared);
             }
         }
-        for pixel in fours..pixels {
-            add(&mut sums[0], &load(at(pixel)), &mean, squared);
-        }
+    }
+    for (totals, sums) in totals.chunks_mut(PANEL).zip(&sums) {
         for (j, total) in totals.iter_mut().enumerate() {
             *total = (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]);
         }

@@ -88,6 +88,14 @@ impl<'a, T> Windows<'a, T> {
         }
     }
 
+    /// Lines of windows in a block that looks at about `numbers` of an image. Two blocks both read
+    /// the lines that lie under windows of both, so few lines a block are read several times.
+    pub(super) fn lines_of_block(&self, numbers: usize) -> usize {
+        let shared = self.runs.saturating_sub(1) * self.run_step;
+        let usual = numbers.saturating_sub(shared) / self.line_step.max(1);
+        rows_of_block(self.count.div_ceil(self.width), usual.max(1), 1)
+    }
+
     /// Numbers from the first window's first one to the last window's last one.
     pub(crate) fn span(&self) -> usize {
         let inside = self.runs.saturating_sub(1) * self.run_step + self.run_len;

@@ -75,6 +75,10 @@ fn save(result: &Tensor, path: &str) -> Fallible<()> {
     Ok(std::fs::write(path, bytes)?)
 }
 
+/// As the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, precision, how @ ..] = arguments.as_slice() else {

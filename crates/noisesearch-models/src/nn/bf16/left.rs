@@ -11,6 +11,8 @@ use std::cell::RefCell;
 
 /// Numbers of a block of rows: half of a 1 MiB second-level cache.
 const BLOCK: usize = 256 * 1024;
+/// Numbers of an image that a block of windows into it looks at, which share most of them.
+const SPAN: usize = 448 * 1024;
 
 /// Memory for rounded rows, kept by every thread.
 #[derive(Debug, Default)]
@@ -28,15 +30,12 @@ impl Rounded {
     /// behind the rows for reading a whole tile from the last of them.
     pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
-        let rows = rows_of_block(left.count, BLOCK / k, 2 * TILE);
         // An image's line of windows starts a tile.
         let regular = left.run_len.is_multiple_of(DEPTH)
             && (left.width >= left.count || left.width.is_multiple_of(TILE));
-        let whole = regular && left.width < left.count;
-        let rows = if whole {
-            rows.next_multiple_of(left.width)
-        } else {
-            rows
+        let rows = match regular && left.width < left.count {
+            true => left.lines_of_block(SPAN) * left.width,
+            false => rows_of_block(left.count, BLOCK / k, 2 * TILE),
         };
         ROUNDED.with_borrow_mut(|rounded| {
             for first in (0..left.count).step_by(rows.max(1)) {

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 
 /// Numbers of a block of rows: half of a 1 MiB second-level cache.
 const BLOCK: usize = 512 * 1024;
+/// Numbers of an image that a block of windows into it looks at, which share most of them.
+const SPAN: usize = 512 * 1024;
 /// Added to a number of `±2^22` it leaves the nearest whole one, ties to even, in the low bits.
 const WHOLE: f32 = 12_582_912.0;
 /// Numbers that are all below it are taken for zeros; `127 / 1e-36` is finite.
@@ -94,9 +96,10 @@ impl Rounded {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
         let rows = rows_of_block(left.count, BLOCK / k.max(1), 2 * TILE);
         // A block of an image is made of whole lines of windows.
-        let rows = match left.width < left.count {
-            true => rows.next_multiple_of(left.width),
-            false => rows,
+        let rows = match (left.width < left.count, in_place(left)) {
+            (true, true) => left.lines_of_block(SPAN) * left.width,
+            (true, false) => rows.next_multiple_of(left.width),
+            (false, _) => rows,
         };
         let flip = if unsigned { 0x80 } else { 0 };
         ROUNDED.with_borrow_mut(|rounded| {
@@ -146,15 +149,19 @@ impl Rounded {
             flip,
         });
         let rounded = left.over(&*numbers);
-        // An image's line of windows starts a tile.
-        let regular = left.run_len.is_multiple_of(DEPTH)
-            && (left.width >= left.count || left.width.is_multiple_of(TILE));
-        let rows = match regular {
+        let rows = match in_place(left) {
             true => rounded,
             false => gather(rounded, &mut self.gathered),
         };
         (rows, &self.scales)
     }
+}
+
+/// Whether tiles can read the windows of an image that has one scale where they lie: an image's
+/// line of windows starts a tile.
+fn in_place(left: Windows) -> bool {
+    let tiles = left.width >= left.count || left.width.is_multiple_of(TILE);
+    left.largest.is_some() && left.run_len.is_multiple_of(DEPTH) && tiles
 }
 
 /// `len` bytes of it, which start on a cache line.
