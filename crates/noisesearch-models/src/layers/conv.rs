@@ -1,12 +1,17 @@
 //! Convolutions and upsampling of images `[b, height, width, channels]`.
 
+mod lines;
+
+pub use lines::Before;
+
 use super::floats::{ARENAS, PART, Summand, channels_first, channels_last, floats, on_cpu, share};
-use super::{GroupNorm, Loaded, Source, add, add_to_pixels};
+use super::{Loaded, Source, add, add_to_pixels};
+use crate::nn::buffer::Arena;
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
-use crate::nn::group_norm::Fitted;
-use crate::nn::int8::Largest;
 use crate::nn::isa::Isa;
+use crate::nn::tiles::TILE;
 use candle_core::{Result, Tensor, bail};
+use lines::Lines;
 use rayon::prelude::*;
 
 /// Shape of a convolution's window and how it moves.
@@ -53,74 +58,13 @@ impl Geometry {
     }
 }
 
-/// What comes before a convolution. On the CPU it is done on the way to the bordered copy.
-#[derive(Clone, Copy, Debug)]
-pub enum Before<'a> {
-    /// Nothing.
-    Nothing,
-    /// A group norm and a SiLU.
-    Norm(&'a GroupNorm),
-    /// Height and width doubled by repeating pixels, then cut to a size.
-    Doubled([usize; 2]),
-}
-
-impl Before<'_> {
-    /// Size of what comes of an image.
-    fn size(&self, [h, w]: [usize; 2]) -> [usize; 2] {
-        match self {
-            Before::Doubled([height, width]) => [(2 * h).min(*height), (2 * w).min(*width)],
-            _ => [h, w],
-        }
-    }
-
-    fn plain(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, h, w, _) = x.dims4()?;
-        let [height, width] = self.size([h, w]);
-        match self {
-            Before::Nothing => Ok(x.clone()),
-            Before::Norm(norm) => norm.silu(x),
-            Before::Doubled(_) => upsample(x)?.narrow(1, 0, height)?.narrow(2, 0, width),
-        }
-    }
-}
-
-/// The lines of an image `[h, w, c]` as a convolution reads them.
-struct Lines<'a> {
-    x: &'a [f32],
-    line: usize,
-    channels: usize,
-    fitted: Option<Fitted>,
-    doubled: bool,
-}
-
-impl<'a> Lines<'a> {
-    fn new(x: &'a [f32], [w, channels]: [usize; 2], before: Before) -> Self {
-        Self {
-            x,
-            line: w * channels,
-            channels,
-            fitted: match before {
-                Before::Norm(norm) => Some(norm.fit(x)),
-                _ => None,
-            },
-            doubled: matches!(before, Before::Doubled(_)),
-        }
-    }
-
-    /// Writes line `y`.
-    fn write(&self, y: usize, out: &mut [f32]) {
-        let y = if self.doubled { y / 2 } else { y };
-        let x = &self.x[y * self.line..][..self.line];
-        match &self.fitted {
-            Some(fitted) => fitted.apply(Isa::best(), x, true, out),
-            None if self.doubled => {
-                for (i, pixel) in out.chunks_exact_mut(self.channels).enumerate() {
-                    pixel.copy_from_slice(&x[i / 2 * self.channels..][..self.channels]);
-                }
-            }
-            None => out.copy_from_slice(x),
-        }
-    }
+/// An image that a convolution reads.
+struct Image<'a> {
+    lines: Lines<'a>,
+    /// Height and width without border.
+    size: [usize; 2],
+    /// Columns of the result.
+    columns: usize,
 }
 
 /// A two-dimensional convolution.
@@ -254,75 +198,119 @@ impl Conv2d {
             plus.as_ref().map(Tensor::storage_and_layout),
         );
         let (images, adding) = (floats(&reading)?, adding.as_ref().map(floats).transpose()?);
-        let [height, width] = self.geometry.padded(size);
         let results = out.chunks_exact_mut(lines * columns * self.outputs);
         ARENAS.with(|arena| {
-            let mut padded = arena.take(height * width * c);
             for (i, (x, out)) in images.chunks_exact(h * w * c).zip(results).enumerate() {
-                let lines = Lines::new(x, [w, c], before);
-                self.pad(&lines, size, &mut padded);
-                let parts = padded.par_chunks(LARGEST_PART);
-                let largest = parts.map(|part| weight.largest(Isa::best(), part));
-                let largest = largest.max().flatten();
+                let image = Image {
+                    lines: Lines::new(x, [w, c], before),
+                    size,
+                    columns,
+                };
                 let summand = adding.map(|all| &all[i * all.len() / b..][..all.len() / b]);
-                self.multiply(
-                    weight,
-                    (&padded[..], largest),
-                    [width, columns],
-                    (Summand(summand), out),
-                );
+                self.of_image(arena, weight, image, (Summand(summand), out));
             }
-            arena.give(padded);
         });
         Tensor::from_vec(out, (b, lines, columns, self.outputs), x.device())
     }
 
-    /// Writes the image that is read into a border of zeros.
-    fn pad(&self, lines: &Lines, [h, w]: [usize; 2], padded: &mut [f32]) {
+    /// The convolution of one image, from a copy with a border: in bf16 where products can read
+    /// that, which is half as many bytes, else in f32.
+    fn of_image(
+        &self,
+        arena: &mut Arena,
+        weight: &PackedWeight,
+        image: Image,
+        to: (Summand, &mut [f32]),
+    ) {
+        let (isa, lines, size) = (Isa::best(), &image.lines, image.size);
+        let [height, width] = self.geometry.padded(size);
+        let len = height * width * self.channels;
+        let count = to.1.len() / self.outputs;
+        if weight.reads_in_place(&self.windows(&[], count, &image)) {
+            let behind = TILE * self.geometry.stride * self.channels;
+            let mut padded = arena.take_halves(len + behind);
+            self.pad(size, &mut padded[..len], |y, out| {
+                lines.write_rounded(y, out)
+            });
+            self.multiply(&image, to, |first, count, out| {
+                let windows = self.windows(&padded[first..], count, &image);
+                weight.apply_rounded(isa, windows, out, Epilogue::Store);
+            });
+            arena.give_halves(padded);
+        } else {
+            let mut padded = arena.take(len);
+            self.pad(size, &mut padded, |y, out| lines.write(y, out));
+            let parts = padded.par_chunks(LARGEST_PART);
+            let largest = parts.map(|part| weight.largest(isa, part)).max().flatten();
+            self.multiply(&image, to, |first, count, out| {
+                let windows = Windows {
+                    largest,
+                    ..self.windows(&padded[first..], count, &image)
+                };
+                weight.apply(isa, windows, out, Epilogue::Store);
+            });
+            arena.give(padded);
+        }
+    }
+
+    /// Writes what is read, line by line, into a border of zeros.
+    fn pad<T: Copy + Default + Send>(
+        &self,
+        [h, w]: [usize; 2],
+        padded: &mut [T],
+        write: impl Fn(usize, &mut [T]) + Sync,
+    ) {
         let c = self.channels;
         let [top, left] = self.geometry.before;
         let line = (w + left + self.geometry.after[1]) * c;
         let all = padded.par_chunks_exact_mut(line).enumerate();
         all.for_each(|(y, line)| {
             if !(top..top + h).contains(&y) {
-                return line.fill(0.0);
+                return line.fill(T::default());
             }
             let (before, rest) = line.split_at_mut(left * c);
             let (inside, after) = rest.split_at_mut(w * c);
-            before.fill(0.0);
-            after.fill(0.0);
-            lines.write(y - top, inside);
+            before.fill(T::default());
+            after.fill(T::default());
+            write(y - top, inside);
         });
     }
 
-    /// The convolution of one bordered image of this width, and what is largest in it, to lines of
-    /// so many columns.
+    /// `count` windows from the beginning of some lines of a bordered image on.
+    fn windows<'a, T>(&self, data: &'a [T], count: usize, image: &Image) -> Windows<'a, T> {
+        let (c, stride) = (self.channels, self.geometry.stride);
+        let [_, width] = self.geometry.padded(image.size);
+        let [kernel, across] = self.geometry.kernel;
+        Windows {
+            data,
+            count,
+            width: image.columns,
+            step: stride * c,
+            line_step: stride * width * c,
+            runs: kernel,
+            run_len: across * c,
+            run_step: width * c,
+            largest: None,
+        }
+    }
+
+    /// The convolution of one bordered image, a few lines at a time. `product` is told the first
+    /// number of the image that they look at and how many windows they are.
     fn multiply(
         &self,
-        weight: &PackedWeight,
-        (padded, largest): (&[f32], Option<Largest>),
-        [width, columns]: [usize; 2],
+        image: &Image,
         (summand, out): (Summand, &mut [f32]),
+        product: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        let (c, stride) = (self.channels, self.geometry.stride);
-        let [kernel, across] = self.geometry.kernel;
+        let columns = image.columns;
+        let [_, width] = self.geometry.padded(image.size);
         let row = columns * self.outputs;
         let even = share(out.len() / self.outputs);
         let part = even.min(PART.max(LINES * columns)).div_ceil(columns);
+        let step = part * self.geometry.stride * width * self.channels;
         let parts = out.par_chunks_mut(part * row).enumerate();
         parts.for_each(|(i, out)| {
-            let windows = Windows {
-                data: &padded[i * part * stride * width * c..],
-                count: out.len() / self.outputs,
-                width: columns,
-                step: stride * c,
-                line_step: stride * width * c,
-                runs: kernel,
-                run_len: across * c,
-                run_step: width * c,
-                largest,
-            };
-            weight.apply(Isa::best(), windows, out, Epilogue::Store);
+            product(i * step, out.len() / self.outputs, out);
             summand.add(out, i * part * row, self.outputs);
         });
     }
@@ -355,6 +343,7 @@ pub fn upsample(x: &Tensor) -> Result<Tensor> {
 mod tests {
     use super::*;
     use crate::layers::testing::{close, each_place, file, values};
+    use crate::layers::{GroupNorm, Place, Products, SumOrder};
 
     #[test]
     fn convolutions_agree_with_candles_on_both_routes() {
@@ -430,6 +419,41 @@ mod tests {
             close(&got, &want, 0.0);
             assert!(conv.around(&x, Before::Nothing, Some(&x)).is_err());
         });
+    }
+
+    /// An image of 16 columns is rounded once and read in place, one of 24 is gathered.
+    #[test]
+    fn an_image_in_bf16_gives_the_same_bits_however_it_is_read() {
+        let wide = values(&[1, 6, 24, 32], 1);
+        let narrow = wide.narrow(2, 0, 16).unwrap().contiguous().unwrap();
+        let (weight, bias) = (values(&[20, 32, 3, 3], 2), values(&[20], 3));
+        let (scale, shift) = (values(&[32], 4), values(&[32], 5));
+        let tensors = [
+            ("conv.weight", &weight),
+            ("conv.bias", &bias),
+            ("norm.weight", &scale),
+            ("norm.bias", &shift),
+        ];
+        for order in SumOrder::ALL {
+            let place = Place {
+                products: Products::Bf16(order),
+                ..Place::cpu()
+            };
+            for stride in [1, 2] {
+                let mut weights = file(&tensors);
+                let mut s = Source::new(&mut weights, &place);
+                let geometry = Geometry::square(3, stride, 1);
+                let conv = Conv2d::load(s.at("conv"), [32, 20], geometry).unwrap();
+                let norm = GroupNorm::load(s.at("norm"), 32, 4, 1e-5).unwrap();
+                // The last columns see what only one of the images has.
+                let shared = |y: Tensor| y.narrow(2, 0, 15 / stride).unwrap();
+                let of = |x: &Tensor| shared(conv.forward(x).unwrap());
+                close(&of(&narrow), &of(&wide), 0.0);
+                let apart = norm.silu(&narrow).and_then(|x| conv.forward(&x)).unwrap();
+                let got = conv.around(&narrow, Before::Norm(&norm), None).unwrap();
+                close(&got, &apart, 0.0);
+            }
+        }
     }
 
     #[test]

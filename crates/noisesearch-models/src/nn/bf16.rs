@@ -21,7 +21,7 @@ use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
 use super::lanes::{Lanes, PANEL};
 use super::tiles::{self, TILE};
-pub(crate) use left::{Rounded, round, round_all};
+pub(crate) use left::{Rounded, in_place, round, round_all, round_to};
 use std::sync::OnceLock;
 
 /// Inputs that a tile takes at a time.
@@ -210,23 +210,35 @@ impl Unit {
         out: Output,
         (outputs, epilogue): (usize, Epilogue),
     ) {
-        let depth = panels.k.next_multiple_of(DEPTH) / 2;
         let stride = out.stride;
         Rounded::blocks(isa, left, |first, rows| {
-            let job = Job {
-                left: rows,
-                right: panels.words(),
-                depth,
-                bias,
-                out: Output {
-                    data: &mut out.data[first * stride..],
-                    stride,
-                },
-                outputs,
-                epilogue,
+            let out = Output {
+                data: &mut out.data[first * stride..],
+                stride,
             };
-            self.run(isa, job);
+            self.block(isa, rows, (panels, bias), out, (outputs, epilogue));
         });
+    }
+
+    /// The product of rounded rows.
+    fn block(
+        self,
+        isa: Isa,
+        left: Windows<u16>,
+        (panels, bias): (&Bf16Panels, &Buffer),
+        out: Output,
+        (outputs, epilogue): (usize, Epilogue),
+    ) {
+        let job = Job {
+            left,
+            right: panels.words(),
+            depth: panels.k.next_multiple_of(DEPTH) / 2,
+            bias,
+            out,
+            outputs,
+            epilogue,
+        };
+        self.run(isa, job);
     }
 
     fn run(self, isa: Isa, job: Job) {
@@ -276,6 +288,27 @@ pub(super) fn product(
     how: (usize, Epilogue),
 ) {
     Unit::of(isa, right.0.order).product(isa, left, right, out, how);
+}
+
+/// The same for windows into an image that is rounded and that tiles can read ([`in_place`]);
+/// there is memory behind it for reading a whole tile from the last window.
+pub(super) fn product_in_place(
+    isa: Isa,
+    left: Windows<u16>,
+    right: (&Bf16Panels, &Buffer),
+    out: Output,
+    how: (usize, Epilogue),
+) {
+    let unit = Unit::of(isa, right.0.order);
+    let (rows, stride) = (left::rows(&left), out.stride);
+    for first in (0..left.count).step_by(rows.max(1)) {
+        let some = left.skip(first, rows.min(left.count - first));
+        let out = Output {
+            data: &mut out.data[first * stride..],
+            stride,
+        };
+        unit.block(isa, some, right, out, how);
+    }
 }
 
 #[cfg(test)]

@@ -157,9 +157,37 @@ impl PackedWeight {
                 int8::product(isa, left, right, product, (stride, epilogue));
             }
         }
+        Self::activate(isa, &mut out[..count], epilogue);
+    }
+
+    /// The same for windows into an image that is rounded to bf16 already, where
+    /// [`Self::reads_in_place`]; there is memory behind it for reading [`TILE`] more windows.
+    ///
+    /// # Panics
+    /// If the weight is in another number format.
+    pub fn apply_rounded(&self, isa: Isa, left: Windows<u16>, out: &mut [f32], epilogue: Epilogue) {
+        let Store::Bf16(panels) = &self.panels else {
+            panic!("an image in bf16 needs a weight in bf16")
+        };
+        let (count, stride) = (left.count * self.outputs, self.outputs);
+        let product = Output {
+            data: &mut *out,
+            stride,
+        };
+        let right = (panels, &self.bias);
+        bf16::product_in_place(isa, left, right, product, (stride, epilogue));
+        Self::activate(isa, &mut out[..count], epilogue);
+    }
+
+    /// Whether products of such windows may be given an image that is rounded already.
+    pub fn reads_in_place(&self, left: &Windows) -> bool {
+        self.order().is_some() && bf16::in_place(left)
+    }
+
+    fn activate(isa: Isa, out: &mut [f32], epilogue: Epilogue) {
         match epilogue {
-            Epilogue::Silu => silu(isa, &mut out[..count]),
-            Epilogue::Gelu => gelu(isa, &mut out[..count]),
+            Epilogue::Silu => silu(isa, out),
+            Epilogue::Gelu => gelu(isa, out),
             Epilogue::Store | Epilogue::Add | Epilogue::AddGated(_) => {}
         }
     }

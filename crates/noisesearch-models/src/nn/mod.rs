@@ -26,7 +26,7 @@ pub mod isa;
 mod lanes;
 pub mod norm;
 pub mod resample;
-mod tiles;
+pub(crate) mod tiles;
 mod windows;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::lanes::{Lanes, PANEL};
 use super::windows::Windows;
 
 /// Rows of a tile.
-pub(super) const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 
 /// A product that is made of tiles.
 pub(super) trait Tiled {

@@ -25,18 +25,27 @@ thread_local! {
     static ROUNDED: RefCell<Rounded> = RefCell::default();
 }
 
+/// Whether tiles can read windows where they lie: an image's line of windows starts a tile.
+pub(crate) fn in_place<T>(left: &Windows<T>) -> bool {
+    left.run_len.is_multiple_of(DEPTH)
+        && (left.width >= left.count || left.width.is_multiple_of(TILE))
+}
+
+/// Rows of a block.
+pub(super) fn rows<T>(left: &Windows<T>) -> usize {
+    let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
+    match in_place(left) && left.width < left.count {
+        true => left.lines_of_block(SPAN) * left.width,
+        false => rows_of_block(left.count, BLOCK / k, 2 * TILE),
+    }
+}
+
 impl Rounded {
     /// Calls `work` with the first row and the rows of one block after the other. There is memory
     /// behind the rows for reading a whole tile from the last of them.
     pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
-        let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
-        // An image's line of windows starts a tile.
-        let regular = left.run_len.is_multiple_of(DEPTH)
-            && (left.width >= left.count || left.width.is_multiple_of(TILE));
-        let rows = match regular && left.width < left.count {
-            true => left.lines_of_block(SPAN) * left.width,
-            false => rows_of_block(left.count, BLOCK / k, 2 * TILE),
-        };
+        let regular = in_place(&left);
+        let rows = rows(&left);
         ROUNDED.with_borrow_mut(|rounded| {
             for first in (0..left.count).step_by(rows.max(1)) {
                 let some = left.skip(first, rows.min(left.count - first));
@@ -49,10 +58,7 @@ impl Rounded {
         let span = left.span();
         let behind = TILE * left.step;
         self.span.grow(span + behind);
-        isa.run(Round {
-            from: &left.data[..span],
-            to: &mut self.span[..span],
-        });
+        round_to(isa, &left.data[..span], &mut self.span[..span]);
         let rounded = left.over(&self.span);
         if regular {
             rounded
@@ -110,6 +116,11 @@ pub(crate) fn round_all<const UNIT: bool>(from: &[f32], to: &mut [u16]) {
     for (to, &from) in last.iter_mut().zip(rest) {
         *to = round(from);
     }
+}
+
+/// Rounds all of `from`.
+pub(crate) fn round_to(isa: Isa, from: &[f32], to: &mut [u16]) {
+    isa.run(Round { from, to });
 }
 
 struct Round<'a> {
