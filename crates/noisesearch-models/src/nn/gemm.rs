@@ -161,7 +161,7 @@ impl PackedWeight {
     }
 
     /// The same for windows into an image that is rounded to bf16 already, where
-    /// [`Self::reads_in_place`]; there is memory behind it for reading [`TILE`] more windows.
+    /// [`Self::reads_in_place`]; there is memory behind it for reading 16 more windows.
     ///
     /// # Panics
     /// If the weight is in another number format.
