@@ -280,7 +280,13 @@ impl Registry {
         if let Some(entry) = crate::judges::command(name) {
             return Ok(entry);
         }
-        let known: Vec<&str> = judges().map(|entry| entry.name.as_str()).collect();
+        // Two families may both have one of a name.
+        let mut known: Vec<&str> = Vec::new();
+        for entry in judges() {
+            if !known.contains(&entry.name.as_str()) {
+                known.push(&entry.name);
+            }
+        }
         Err(SpecError::Unknown {
             what: "verifier",
             name: name.chars().take(80).collect(),
