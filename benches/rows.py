@@ -54,16 +54,12 @@ SAMPLES = "Of the samples of a profiler (`perf record -e cpu-clock`) over all th
 LARGE = ("In f32 the innermost loop alone, with its operands in the first-level cache, reaches 200 of "
          "240 GFLOP/s a core in tiles of 8 by 32, and 215 in tiles of 9 by 48; weights of these sizes "
          "come from further away, and 150 to 185 are left.")
-CLIP = (f"{SAMPLES}, in bf16: 54 % products, 5 % activations, 4 % rounding to bf16, 3 % softmax, 3 % "
-        "arranging keys and values, 2 % norms, 2 % residual sums; most of the rest is fresh memory for "
-        f"the results of layers: 5 % zeroing, 5 % copying, 5 % page faults. {LARGE}")
-UNET = (f"{SAMPLES}, in bf16: 60 % products, 11 % softmax, 5 % zeroing results, 3 % rounding to bf16, 2 % "
-        "adding to results, 2 % copying, 1 % page faults.")
-CONV = (f"{SAMPLES}, in bf16: 59 % products, 9 % rounding to bf16, 9 % copying inside a border, 6 % "
-        "zeroing results, 8 % waiting for threads. The products alone take 0.75 to 0.83 ms an image on a "
-        "core, 1500 GFLOP/s; tiles read operands that lie in the second-level cache at half of the unit's "
-        "rate. PyTorch keeps activations in bf16 and writes half as many bytes. In f32 the products "
-        "alone take 6.0 to 6.7 ms an image on a core.")
+CONV = (f"{SAMPLES}, in bf16: 66 % products, 7 % rounding to bf16, 7 % zeroing results, 8 % waiting for "
+        "threads. Tiles read operands that lie in the second-level cache at half of the unit's rate; "
+        "PyTorch keeps activations in bf16 and writes half as many bytes. In f32 the products alone take "
+        "6.0 to 6.7 ms an image on a core.")
+CONV_NORM = (f"{SAMPLES}, in bf16: 37 % products, 10 % statistics of the norm, 9 % norm and SiLU, 8 % zeroing "
+             "results, 6 % rounding to bf16, 12 % waiting for threads and fresh memory.")
 
 ROUNDING = ("In bf16 the error is the rounding of operands to 8 bits. With only one kind of product in bf16, "
             "simulated in PyTorch, it is 1.9e-3 by the MLPs, 1.5e-3 by the modulations, 1.3e-3 by the layers "
@@ -85,13 +81,14 @@ ROWS = [
         "and 512 of text", "flux", dict(double=1, single=0, side=128), note=LARGE),
     Row("flux-single", T, "FLUX.1's single block, the same tokens", "flux",
         dict(double=0, single=1, side=128), note=LARGE),
-    Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16), note=CLIP),
+    Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16), note=LARGE),
     Row("conv", C, "3x3 convolution of 128 to 128 channels at 64x64, batch 4", "conv",
         dict(channels=128, side=64, batch=4, norm=False), IMAGES, note=CONV),
     Row("conv-norm", C, "The same, then group norm and SiLU", "conv",
-        dict(channels=128, side=64, batch=4, norm=True), (*IMAGES, "f32 inductor channels_last")),
+        dict(channels=128, side=64, batch=4, norm=True), (*IMAGES, "f32 inductor channels_last"),
+        note=CONV_NORM),
     Row("unet", C, "U-Net of Stable Diffusion 1.5 at 64x64 latents, batch 1", "unet",
-        dict(batch=1, side=64), IMAGES, note=UNET),
+        dict(batch=1, side=64), IMAGES),
     Row("vae", C, "Autoencoder of Stable Diffusion, decoding one image of 512x512", "vae",
         dict(side=64), IMAGES),
     *(Row(f"scenes-{batch}", L, f"One guided evaluation of {batch}", "scenes", dict(batch=batch),
