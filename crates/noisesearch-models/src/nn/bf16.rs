@@ -21,7 +21,7 @@ use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
 use super::lanes::{Lanes, PANEL};
 use super::tiles::{self, TILE};
-pub(crate) use left::{Rounded, in_place, round, round_all, round_to};
+pub(crate) use left::{Rounded, round, round_all, round_to};
 use std::sync::OnceLock;
 
 /// Inputs that a tile takes at a time.
@@ -290,8 +290,8 @@ pub(super) fn product(
     Unit::of(isa, right.0.order).product(isa, left, right, out, how);
 }
 
-/// The same for windows into an image that is rounded and that tiles can read ([`in_place`]);
-/// there is memory behind it for reading a whole tile from the last window.
+/// The same for windows into an image that is rounded and that tiles can read
+/// ([`Windows::in_place`]); there is memory behind it for reading a whole tile from the last one.
 pub(super) fn product_in_place(
     isa: Isa,
     left: Windows<u16>,

@@ -181,7 +181,7 @@ impl PackedWeight {
 
     /// Whether products of such windows may be given an image that is rounded already.
     pub fn reads_in_place(&self, left: &Windows) -> bool {
-        self.order().is_some() && bf16::in_place(left)
+        self.order().is_some() && left.in_place(bf16::DEPTH)
     }
 
     fn activate(isa: Isa, out: &mut [f32], epilogue: Epilogue) {

@@ -1,6 +1,7 @@
 //! Windows into a sequence or an image, the rows of a product's left operand.
 
 use super::int8::Largest;
+use super::tiles::TILE;
 
 /// Rows of a block when `count` are cut into blocks of about `usual`, up to half as many again: a
 /// last block of a few rows would read all of the weight for them. A multiple of `of`.
@@ -86,6 +87,13 @@ impl<'a, T> Windows<'a, T> {
             count,
             ..*self
         }
+    }
+
+    /// Whether tiles of `depth` inputs can read these windows where they lie: every stretch is
+    /// whole tiles, and an image's line of windows starts a tile.
+    pub(super) fn in_place(&self, depth: usize) -> bool {
+        self.run_len.is_multiple_of(depth)
+            && (self.width >= self.count || self.width.is_multiple_of(TILE))
     }
 
     /// Lines of windows in a block that looks at about `numbers` of an image. Two blocks both read

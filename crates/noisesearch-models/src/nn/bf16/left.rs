@@ -25,16 +25,10 @@ thread_local! {
     static ROUNDED: RefCell<Rounded> = RefCell::default();
 }
 
-/// Whether tiles can read windows where they lie: an image's line of windows starts a tile.
-pub(crate) fn in_place<T>(left: &Windows<T>) -> bool {
-    left.run_len.is_multiple_of(DEPTH)
-        && (left.width >= left.count || left.width.is_multiple_of(TILE))
-}
-
 /// Rows of a block.
 pub(super) fn rows<T>(left: &Windows<T>) -> usize {
     let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
-    match in_place(left) && left.width < left.count {
+    match left.in_place(DEPTH) && left.width < left.count {
         true => left.lines_of_block(SPAN) * left.width,
         false => rows_of_block(left.count, BLOCK / k, 2 * TILE),
     }
@@ -44,7 +38,7 @@ impl Rounded {
     /// Calls `work` with the first row and the rows of one block after the other. There is memory
     /// behind the rows for reading a whole tile from the last of them.
     pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
-        let regular = in_place(&left);
+        let regular = left.in_place(DEPTH);
         let rows = rows(&left);
         ROUNDED.with_borrow_mut(|rounded| {
             for first in (0..left.count).step_by(rows.max(1)) {

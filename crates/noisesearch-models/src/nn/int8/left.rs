@@ -96,7 +96,8 @@ impl Rounded {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
         let rows = rows_of_block(left.count, BLOCK / k.max(1), 2 * TILE);
         // A block of an image is made of whole lines of windows.
-        let rows = match (left.width < left.count, in_place(left)) {
+        let in_place = left.largest.is_some() && left.in_place(DEPTH);
+        let rows = match (left.width < left.count, in_place) {
             (true, true) => left.lines_of_block(SPAN) * left.width,
             (true, false) => rows.next_multiple_of(left.width),
             (false, _) => rows,
@@ -149,19 +150,12 @@ impl Rounded {
             flip,
         });
         let rounded = left.over(&*numbers);
-        let rows = match in_place(left) {
+        let rows = match left.in_place(DEPTH) {
             true => rounded,
             false => gather(rounded, &mut self.gathered),
         };
         (rows, &self.scales)
     }
-}
-
-/// Whether tiles can read the windows of an image that has one scale where they lie: an image's
-/// line of windows starts a tile.
-fn in_place(left: Windows) -> bool {
-    let tiles = left.width >= left.count || left.width.is_multiple_of(TILE);
-    left.largest.is_some() && left.run_len.is_multiple_of(DEPTH) && tiles
 }
 
 /// `len` bytes of it, which start on a cache line.
