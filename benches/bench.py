@@ -34,7 +34,28 @@ def processor():
         return platform.machine()
 
 
-def surroundings():
+def matrix_rate(device):
+    """GFLOP/s of large bf16 products on a device."""
+    import torch
+
+    a, b = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
+    rounds = 20
+    for _ in range(2):
+        torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            a @ b
+        torch.cuda.synchronize(device)
+    return 2e-9 * rounds * 8192**3 / (time.perf_counter() - start)
+
+
+def name_of(device):
+    import torch
+
+    return processor() if device == "cpu" else torch.cuda.get_device_name(device)
+
+
+def surroundings(device):
     """What a figure belongs to."""
     import diffusers
     import torch
@@ -42,8 +63,8 @@ def surroundings():
 
     git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
                          text=True).stdout.strip()
-    return {"processor": processor(), "threads": THREADS, "load": os.getloadavg()[0],
-            "peak_gflops": float(example("peak", "all")),
+    return {"processor": name_of(device), "threads": THREADS, "load": os.getloadavg()[0],
+            "peak_gflops": float(example("peak", "all")) if device == "cpu" else matrix_rate(device),
             "versions": {"noisesearch": git, "torch": torch.__version__,
                          "diffusers": diffusers.__version__,
                          "transformers": transformers.__version__}}
@@ -56,8 +77,8 @@ def started(row):
         return ([Program(row, precision) for precision in PRECISIONS]
                 + [peer("search", {**how, "batch": batch}, "f32", f"f32, batch {batch}")
                    for batch in row.batches])
-    return ([ours(row.subject, row.how, precision) for precision in PRECISIONS]
-            + [peer(row.subject, row.how, mode) for mode in row.modes])
+    return ([ours(row.subject, row.how, precision, row.device) for precision in row.precisions]
+            + [peer(row.subject, row.how, mode, device=row.device) for mode in row.modes])
 
 
 def results(sides):
@@ -70,9 +91,9 @@ def results(sides):
 
 
 def errors(row, sides):
-    """How far each result is from PyTorch's in f32, as a part of its root mean square."""
+    """How far each result is from PyTorch's first, as a part of its root mean square."""
     everything = list(results(sides))
-    reference = everything[[side.name for side in sides].index("PyTorch f32")]
+    reference = everything[[side.name.startswith("PyTorch") for side in sides].index(True)]
     rms = lambda x: float(np.sqrt(np.mean(np.square(x))))
     for side, result in zip(sides, everything):
         if result.shape != reference.shape:
@@ -108,8 +129,10 @@ def keep(name, result):
 
 def main():
     names = [row.name for row in ROWS] + list(single.MEASURES)
+    devices = {row.name: getattr(row, "device", "cpu") for row in ROWS}
+    usual = [name for name in names if name != "build" and devices.get(name, "cpu") == "cpu"]
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("names", nargs="*", metavar="ROW", help="rows to measure; all but `build`")
+    p.add_argument("names", nargs="*", metavar="ROW", help="rows to measure; all but `build` and those of a GPU")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--list", action="store_true", help="print the names of all rows")
     p.add_argument("--page", action="store_true", help="measure nothing, only write the page")
@@ -120,15 +143,19 @@ def main():
     if args.list:
         print("\n".join(names))
         return
-    wanted = [] if args.page else args.names or [name for name in names if name != "build"]
-    around = surroundings() if wanted else None
-    if around and around["load"] > QUIET_LOAD:
-        print(f"this machine is not quiet (load {around['load']:.1f}): no figure will mean much")
+    wanted = [] if args.page else args.names or usual
+    around = {}
     for name in wanted:
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+        device = devices.get(name, "cpu")
+        if device not in around:
+            around[device] = surroundings(device)
+            if around[device]["load"] > QUIET_LOAD:
+                print(f"this machine is not quiet (load {around[device]['load']:.1f}): no figure "
+                      "will mean much")
         row = next((row for row in ROWS if row.name == name), None)
         result = measured(row, args.rounds) if row else {"lines": single.MEASURES[name]()}
-        keep(name, {**around, **result})
+        keep(name, {**around[device], **result})
         page.write(ROWS, single.MEASURES, RESULTS)
     page.write(ROWS, single.MEASURES, RESULTS)
 

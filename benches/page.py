@@ -51,8 +51,8 @@ def introduction(results):
            "median - maximum; \"noisesearch faster\" is the peer's time over ours of the same "
            "precision (of f32 where there is none), paired run by run. Rates count a multiply-add "
            "as two, as PyTorch's counter does; shares are of the measured f32 peak of all threads "
-           "(`--example peak`), in every precision. The error is the root mean square of the "
-           "difference from PyTorch in f32, eager, as a part of that of its result. Weights are "
+           "(`--example peak`), in every precision; on a GPU of its measured rate of bf16 products. The error is the root mean square of the "
+           "difference from PyTorch in f32, eager (on a GPU in bf16, eager), as a part of that of its result. Weights are "
            "generated, except the lab's; both sides make the same ones. PyTorch's modes: eager "
            "unless it says `inductor` (`torch.compile`, weights frozen); `autocast` runs f32 "
            "weights in bf16, `bf16` has all of them in it.\n")
@@ -67,7 +67,7 @@ def introduction(results):
         rounds = [count for *_, counts in rows for count in counts]
         runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
         names = "" if len(measured) == 1 else f" ({', '.join(name for name, *_ in rows)})"
-        yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s in f32; load "
+        yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s; load "
                f"before {load:.1f}{runs}{names}")
     yield ""
 

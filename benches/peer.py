@@ -2,8 +2,8 @@
 
 Loads its subject once, then answers every line on stdin with a line on stdout: `run` with the
 seconds of one run, `save PATH` after writing the result's numbers there as little-endian f32, and
-`flop` with the operations of one run. MODE is words: `f32`, `bf16` or `autocast`, then
-`channels_last`, `inductor` or nothing.
+`flop` with the operations of one run. MODE is words: `f32`, `bf16` or `autocast`, maybe
+`channels_last`, `inductor` or `compiled`, then a device.
 """
 import contextlib
 import json
@@ -27,6 +27,16 @@ def cast(value, kind):
     return value
 
 
+def moved(value, device):
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def wait(device):
+    """Until a GPU has done what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
 def network(name, mode, how):
     """A function that runs a network once."""
     subject = networks.SUBJECTS[name](**how)
@@ -35,6 +45,10 @@ def network(name, mode, how):
         module = module.bfloat16()
         arguments = [cast(value, torch.bfloat16) for value in arguments]
         keywords = {name: cast(value, torch.bfloat16) for name, value in keywords.items()}
+    if (device := mode[-1]) != "cpu":
+        module = module.to(device)
+        arguments = [moved(value, device) for value in arguments]
+        keywords = {name: moved(value, device) for name, value in keywords.items()}
     if "channels_last" in mode:
         module = module.to(memory_format=torch.channels_last)
         arguments = [value.to(memory_format=torch.channels_last)
@@ -43,6 +57,8 @@ def network(name, mode, how):
     if "inductor" in mode:
         # Weights are packed once, which is the best that PyTorch does for inference.
         module = torch.compile(module, options={"freezing": True})
+    if "compiled" in mode:
+        module = torch.compile(module)
     precision = contextlib.nullcontext()
     if "autocast" in mode:
         precision = torch.autocast("cpu", torch.bfloat16)
@@ -62,10 +78,11 @@ def loaded(name, mode, how):
     return network(name, mode, how)
 
 
-def seconds(work):
+def seconds(work, device):
     start, runs = time.perf_counter(), 0
     while True:
         work()
+        wait(device)
         runs += 1
         taken = time.perf_counter() - start
         if taken >= SECONDS_MIN:
@@ -90,12 +107,12 @@ def main():
     for line in sys.stdin:
         what, _, path = line.strip().partition(" ")
         if what == "save":
-            work().float().contiguous().numpy().astype("<f4").tofile(path)
+            work().float().contiguous().cpu().numpy().astype("<f4").tofile(path)
             answer = "saved"
         elif what == "flop":
             answer = operations(work)
         else:
-            answer = seconds(work)
+            answer = seconds(work, mode.split()[-1])
         print(answer, flush=True)
 
 

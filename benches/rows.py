@@ -24,6 +24,9 @@ class Row:
     modes: tuple = EAGER
     # Whether the two results must be the same numbers.
     same: bool = True
+    # Where both sides are; what is not on the CPU is measured when it is asked for by name.
+    device: str = "cpu"
+    precisions: tuple = PRECISIONS
     # Where the time goes that is missing to the fastest peer, as measured; a line of the page.
     note: str = ""
 
@@ -67,6 +70,7 @@ ROUNDING = ("In bf16 the error is the rounding of operands to 8 bits. With only 
             "2.0e-3 are left.")
 
 T, C, L, S = "Transformers", "Convolutional networks", "The lab's scenes model", "Whole searches"
+G = "On a GPU"
 STACK = "12 blocks, hidden 384, 6 heads, 256 tokens, adaLN-zero"
 
 ROWS = [
@@ -99,4 +103,9 @@ ROWS = [
               "paths", 32, (1, 8)),
     Row("best-of", S, "Best of 4 with the networks of Stable Diffusion 1.5: 4 guided DDIM steps at "
         "256x256, in PyTorch by diffusers", "best-of", dict(count=4, steps=4, side=256), same=False),
+    Row("gpu-flux", G, "FLUX.1-dev at 1024x1024, one evaluation, the peer's by diffusers", "flux",
+        dict(double=19, single=38, side=128), ("bf16", "bf16 compiled"), device="cuda:0",
+        precisions=("bf16",)),
+    Row("gpu-sdxl-vae", G, "Autoencoder of Stable Diffusion XL, decoding one image of 1024x1024", "vae",
+        dict(side=128), ("bf16", "bf16 compiled"), device="cuda:0", precisions=("bf16",)),
 ]

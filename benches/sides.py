@@ -71,12 +71,15 @@ class Program:
         self.out.cleanup()
 
 
-def ours(subject, how, precision):
-    command = [os.path.join(RELEASE, "examples/bench"), subject, precision, json.dumps(how)]
+def ours(subject, how, precision, device="cpu"):
+    # One that `scripts/build-cuda.sh` made, where it is asked for a GPU.
+    program = os.environ.get("NOISESEARCH_BENCH", os.path.join(RELEASE, "examples/bench"))
+    command = [program, subject, f"{precision} {device}", json.dumps(how)]
     return Server(f"noisesearch {precision}", precision, command)
 
 
-def peer(subject, how, mode, name=None):
-    command = [sys.executable, os.path.join(ROOT, "benches/peer.py"), subject, mode, json.dumps(how)]
+def peer(subject, how, mode, name=None, device="cpu"):
+    command = [sys.executable, os.path.join(ROOT, "benches/peer.py"), subject, f"{mode} {device}",
+               json.dumps(how)]
     precision = "f32" if "f32" in mode else "bf16"
     return Server(f"PyTorch {name or mode}", precision, command)

@@ -67,7 +67,8 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     )
 }
 
-/// Makes the golden values again and compares them with what this program computes.
+/// Makes golden values and manifests again, compares them with the committed ones, and has all
+/// tests hold this program to them.
 pub fn parity() -> Result<()> {
     environment("parity")?;
     for name in PARITY {
@@ -79,10 +80,13 @@ pub fn parity() -> Result<()> {
         "lab/scenes/golden.py",
         "lab/scenes/golden_gradient.py",
         "lab/glyphs/golden.py",
+        "lab/glyphs/golden_gradient.py",
     ] {
         run(LAB, script)?;
     }
-    run("cargo", "test --release --workspace --locked golden")
+    run(REFERENCES, "parity/compare.py")?;
+    let packages = "--package noisesearch-models --package noisesearch-verifiers";
+    run("cargo", &format!("test --release --locked {packages}"))
 }
 
 /// Trains everything the lab ships, resuming from checkpoints.

@@ -1,4 +1,4 @@
-//! Our side of the comparison with PyTorch: `bench SUBJECT PRECISION [ARGUMENTS AS JSON]`.
+//! Our side of the comparison with PyTorch: `bench SUBJECT "PRECISION [DEVICE]" [ARGUMENTS AS JSON]`.
 //!
 //! Loads its subject once, then answers every line on stdin with a line on stdout: `run` with the
 //! seconds of one run, `save PATH` after writing the result's numbers there as little-endian f32.
@@ -10,7 +10,7 @@ mod images;
 mod pipeline;
 mod transformers;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use noisesearch_models::layers::{Place, Products, SumOrder};
 use serde_json::Value;
 use std::error::Error;
@@ -40,8 +40,24 @@ fn subject(name: &str, place: &Place, how: &Value) -> Fallible<Work> {
     }
 }
 
-/// Where a network of this precision lives.
-fn place(precision: &str) -> Fallible<Place> {
+/// Where a network of this precision lives: `PRECISION [DEVICE]`, `bf16 cuda:0`.
+fn place(text: &str) -> Fallible<Place> {
+    let (precision, device) = text.split_once(' ').unwrap_or((text, "cpu"));
+    if let Some(index) = device.strip_prefix("cuda:") {
+        let dtype = match precision {
+            "f32" => DType::F32,
+            "bf16" => DType::BF16,
+            other => {
+                return Err(format!("no precision `{other}` on a GPU; there are f32, bf16").into());
+            }
+        };
+        let device = Device::new_cuda(index.parse()?)?;
+        return Ok(Place {
+            device,
+            dtype,
+            ..Place::cpu()
+        });
+    }
     match precision {
         "f32" => Ok(Place::cpu()),
         "bf16" => Ok(Place::cpu_in_bf16(SumOrder::fastest())),
@@ -60,7 +76,7 @@ fn count(how: &Value, name: &str) -> Fallible<usize> {
 fn seconds(work: &mut Work) -> Fallible<f64> {
     let (start, mut runs) = (Instant::now(), 0);
     loop {
-        work()?;
+        work()?.device().synchronize()?;
         runs += 1;
         let all = start.elapsed().as_secs_f64();
         if all >= SECONDS_MIN {
