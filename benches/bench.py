@@ -75,8 +75,8 @@ def started(row):
     if isinstance(row, SearchRow):
         how = {"algorithm": row.algorithm, "count": row.count}
         return ([Program(row, precision) for precision in PRECISIONS]
-                + [peer("search", {**how, "batch": batch}, "f32", f"f32, batch {batch}")
-                   for batch in row.batches])
+                + [peer("search", {**how, "batch": batch}, mode, f"{mode}, batch {batch}")
+                   for mode in ("f32", "bf16") for batch in row.batches])
     return ([ours(row.subject, row.how, precision, row.device) for precision in row.precisions]
             + [peer(row.subject, row.how, mode, device=row.device) for mode in row.modes])
 

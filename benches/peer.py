@@ -72,7 +72,7 @@ def network(name, mode, how):
 
 def loaded(name, mode, how):
     if name == "search":
-        return searches.search(**how)
+        return searches.search(**how, bf16="bf16" in mode)
     if name == "best-of":
         return searches.best_of(**how, bf16="bf16" in mode)
     return network(name, mode, how)

@@ -16,19 +16,25 @@ NEIGHBOURS, COSINE, PATHS = 4, 0.95, 2
 
 
 class World:
-    """The scenes model and its verifier, at most `batch` candidates at a time."""
+    """The scenes model and its verifier, at most `batch` candidates at a time; with `bf16` both have
+    their weights and activations in it, and the sums of the solver are in f32."""
 
-    def __init__(self, batch):
+    def __init__(self, batch, bf16):
         from towers import Clip
         from unet import TOKENS
 
         self.batch, self.draws = batch, 0
-        self.velocity = networks.Scenes().to(memory_format=torch.channels_last)
+        self.kind = torch.bfloat16 if bf16 else torch.float32
+        self.network = networks.Scenes().to(self.kind, memory_format=torch.channels_last)
         self.clip = Clip().eval()
         self.clip.load_state_dict(networks.lab_weights("scenes-clip"))
         prompt = networks.Scenes.PROMPT
         with torch.no_grad():
             self.text = self.clip.embed_text(torch.tensor([prompt + [0] * (TOKENS - len(prompt))]))
+        self.clip.to(self.kind)
+
+    def velocity(self, x, level):
+        return self.network(x.to(self.kind), level).float()
 
     def noise(self):
         self.draws += 1
@@ -42,7 +48,7 @@ class World:
 
     def score(self, x0):
         image = ((x0.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-        return self.clip.embed_image(image) @ self.text.T
+        return self.clip.embed_image(image.to(self.kind)).float() @ self.text.T
 
     def in_batches(self, rows, work):
         """`work` of rows, a batch at a time; it gives tensors with a row each."""
@@ -109,8 +115,8 @@ def paths(world, count):
 ALGORITHMS = {"random": random, "zero-order": zero_order, "paths": paths}
 
 
-def search(algorithm, count, batch):
-    world = World(batch)
+def search(algorithm, count, batch, bf16):
+    world = World(batch, bf16)
     return lambda: ALGORITHMS[algorithm](world, count)
 
 
