@@ -78,9 +78,9 @@ pub enum CheckError {
     },
     /// A verifier of a set.
     #[error(
-        "verifier `{0}` judges a picture among those that its run accepted before, and cells of a \
-         study accept none; for sets of answers name the measure fid in a claim or figure, and for \
-         a set chosen by it use `noisesearch generate --samples`"
+        "verifier `{0}` judges a picture among those that were accepted before it, and cells of a \
+         study accept none; leave it out, and name the measure fid in a claim or figure to compare \
+         sets of answers"
     )]
     OfSet(String),
     /// A claim over nothing, or with a weight that is no number.
