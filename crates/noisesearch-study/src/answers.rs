@@ -1,11 +1,12 @@
 //! The answers of a study, in order: who answered what, and what can be estimated from them.
 
-use crate::check::Place;
+use crate::check::{self, Place};
 use crate::file::{CostAxis, StudyFile};
 use crate::measure::{Measure, SetMeasure};
 use crate::population::{Population, PopulationError};
 use crate::row::{Cost, Row};
 use crate::stats::{self, Estimate};
+use noisesearch_verifiers::metrics::Caution;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -173,7 +174,8 @@ impl<'a> Answers<'a> {
     }
 
     /// A function of a measure at several places, over the units that have it at all of them;
-    /// `None` where there are none. Paired: every resample draws the same units everywhere.
+    /// `None` where there are none. Paired: every resample draws the same units everywhere. Of
+    /// passes it must be a sum with weights.
     pub fn estimate(
         &self,
         places: &[Place],
@@ -182,6 +184,10 @@ impl<'a> Answers<'a> {
     ) -> Result<Option<Estimate>, AnswersError> {
         match measure {
             Measure::Set(which) => self.of_sets(places, (*which, category), of),
+            Measure::Pass(_) => {
+                let columns = self.columns(places, measure, category);
+                Ok(stats::bootstrap_of_shares(&columns, of))
+            }
             one => Ok(stats::bootstrap(&self.columns(places, one, category), of)),
         }
     }
@@ -229,6 +235,24 @@ impl<'a> Answers<'a> {
         Ok(Some(stats::jackknife(value(0), &without, n)))
     }
 
+    /// Why measures of sets that the study names should be read with care, each once.
+    pub fn cautions(&self) -> Result<Vec<Caution>, AnswersError> {
+        let described = self.described(Place { arm: 0, point: 0 }, None);
+        let (Some(population), false) = (self.population, described.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let answers: Vec<&[f32]> = described.iter().map(|(_, features)| *features).collect();
+        let mut cautions = Vec::new();
+        for measure in check::measures(self.file) {
+            let Measure::Set(which) = measure else {
+                continue;
+            };
+            let found = population.measure(which, &answers)?.caution;
+            cautions.extend(found.filter(|caution| !cautions.contains(caution)));
+        }
+        Ok(cautions)
+    }
+
     /// Features of the answers there, with the number of their unit.
     fn described(&self, place: Place, category: Option<&str>) -> Vec<(usize, &'a [f32])> {
         let rows = self.at(place).iter().enumerate();
@@ -257,7 +281,7 @@ impl<'a> Answers<'a> {
         let measure = |keep: &dyn Fn(usize) -> bool| {
             let kept = described.iter().filter(|(unit, _)| keep(*unit));
             let kept: Vec<&[f32]> = kept.map(|(_, features)| *features).collect();
-            population.measure(which, &kept)
+            population.measure(which, &kept).map(|found| found.value)
         };
         let mut values = vec![measure(&|_| true)?];
         if described.len() >= stats::GROUPED_UNITS_MIN {

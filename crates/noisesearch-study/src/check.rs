@@ -76,6 +76,13 @@ pub enum CheckError {
         /// The verifiers that the study names.
         known: String,
     },
+    /// A verifier of a set.
+    #[error(
+        "verifier `{0}` judges a picture among those that were accepted before it, and cells of a \
+         study accept none; leave it out, and name the measure fid in a claim or figure to compare \
+         sets of answers"
+    )]
+    OfSet(String),
     /// A claim over nothing, or with a weight that is no number.
     #[error("{0}: the contrast must hold finite weights for one selector or more")]
     Contrast(String),
@@ -86,6 +93,9 @@ pub enum CheckError {
     #[error("figure `{0}`: use letters, digits, - and _ only, and every name once")]
     FigureName(String),
 }
+
+/// Verifiers that judge a picture among accepted ones.
+const OF_SETS: [&str; 2] = ["fid", "oracle-fid"];
 
 /// Checks everything that reports rely on.
 pub fn check(file: &StudyFile) -> Result<(), CheckError> {
@@ -105,6 +115,10 @@ pub fn check(file: &StudyFile) -> Result<(), CheckError> {
         {
             return Err(CheckError::TwoArms(arm.name.clone()));
         }
+    }
+    let judges = verifiers(file);
+    if let Some(name) = OF_SETS.iter().find(|name| judges.contains(*name)) {
+        return Err(CheckError::OfSet((*name).to_owned()));
     }
     for claim in &file.claims {
         let whose = format!("claim \"{}\"", claim.says);

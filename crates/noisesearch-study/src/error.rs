@@ -102,6 +102,13 @@ pub enum StudyError {
         /// The format it says.
         found: u32,
     },
+    /// A write to the known outcomes failed before: what the file ends in is not known.
+    #[error(
+        "{}: an earlier write failed, so nothing more is written to it; see to the disk, then run \
+         the same command again: it goes on from what is whole",
+        .0.display()
+    )]
+    Halted(PathBuf),
     /// Another study has this name here.
     #[error(
         "{} holds the results of another study of this name: give another --out, or move it away \
@@ -166,6 +173,7 @@ impl StudyError {
             | Self::Json(_)
             | Self::Parquet(_)
             | Self::Picture(_)
+            | Self::Halted(_)
             | Self::Diverged { .. } => ErrorKind::Failed,
         }
     }

@@ -99,7 +99,11 @@ impl Sketch<'_> {
         let panels = self.figure.measures.iter().map(|name| self.panel(name));
         Ok(Chart {
             title: self.figure.title.clone(),
-            x_title: axis_title(self.figure.x).into(),
+            x_title: format!(
+                "{} (n\u{a0}=\u{a0}{})",
+                axis_title(self.figure.x),
+                self.answers.n()
+            ),
             panels: panels.collect::<Result<_, _>>()?,
         })
     }
@@ -244,7 +248,7 @@ impl Sketch<'_> {
             let n = n
                 .filter(|row| row.category.as_deref() == Some(*category))
                 .count();
-            format!("{category} (n = {n})")
+            format!("{category} (n\u{a0}=\u{a0}{n})")
         };
         Ok(Heat {
             title: format!("{}: {}", self.figure.title, measure.title()),
@@ -322,9 +326,10 @@ mod tests {
             &found,
             &["steps", "random", "clip score", "passes grader, %"],
         );
+        has(&found, &["16", "64", "256"]);
         has(
             &found,
-            &["16", "64", "256", "NFE, search and final generation"],
+            &["NFE, search and final generation (n\u{a0}=\u{a0}30)"],
         );
         has(&texts("frontier", &[]), &["best at this cost"]);
     }
@@ -361,9 +366,16 @@ mod tests {
             "{found:?}"
         );
         let found = texts("categories", &[]);
-        has(
-            &found,
-            &["no search", "random", "colour (n = 10)", "spatial (n = 10)"],
-        );
+        has(&found, &["no search", "random"]);
+    }
+
+    /// Regression: a narrow column was headed "colour (n =" and "10)".
+    #[test]
+    fn a_number_of_answers_stays_on_its_line() {
+        for text in texts("categories", &[]) {
+            assert!(!text.ends_with('='), "{text}");
+        }
+        let lines = crate::plot::canvas::wrapped("colour (n\u{a0}=\u{a0}10)", 12.5, 60.0);
+        assert_eq!(lines, ["colour", "(n\u{a0}=\u{a0}10)"]);
     }
 }

@@ -1,8 +1,9 @@
 //! `findings.md`: what several studies found, each with its figure, verdict, numbers and cost.
 
-use crate::answers::Answers;
+use crate::answers::{Answers, AnswersError};
 use crate::checksum::checksum;
 use crate::claims::{self, Finding, Verdict};
+use crate::curse::{How, corrected};
 use crate::figures::scaled;
 use crate::file::CostAxis;
 use crate::plot::heat::{interval, shown};
@@ -48,6 +49,8 @@ pub fn write(studies: &[Study], path: &Path) -> Result<(), ReportError> {
                 plain(&study.file.title)
             );
         }
+        sections += &selected(study, &answers)?;
+        sections += &cautions(&answers)?;
         sections += &cost(study, &answers);
         sections += &numbers(study)?;
     }
@@ -98,6 +101,53 @@ fn section(study: &Study, answers: &Answers, findings: &[Finding]) -> String {
         let _ = write!(text, "\n{}\n", remark.trim());
     }
     text
+}
+
+/// What every arm's last point selected, and what is left of it without the winner's curse.
+fn selected(study: &Study, answers: &Answers) -> Result<String, AnswersError> {
+    let mut rows = String::new();
+    for (arm, table) in study.file.arms.iter().enumerate() {
+        let Some(found) = corrected(answers, answers.last(arm))? else {
+            continue;
+        };
+        let how = match &found.how {
+            How::AskedAgain => "asked again".into(),
+            How::Shrunk { reliability, judge } => format!("{reliability:.2} by {}", plain(judge)),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            rows,
+            "| {} | {} | {} | {} | {}, {} | {how} | {} |",
+            plain(&table.name),
+            plain(&found.verifier),
+            shown(&found.candidates, false),
+            shown(&found.selected, false),
+            shown(&found.corrected, false),
+            interval(&found.corrected),
+            found.corrected.n,
+        );
+    }
+    Ok(match rows.is_empty() {
+        true => rows,
+        false => format!("{SELECTED}{rows}"),
+    })
+}
+
+const SELECTED: &str = "
+Scores of the verifier that was optimised, at the last points; *corrected* is without the winner's curse:
+
+| arm | verifier | a candidate | the selected | corrected, 95 % interval | reliability | n |
+|---|---|---|---|---|---|---|
+";
+
+/// Why measures of sets should be read with care.
+fn cautions(answers: &Answers) -> Result<String, AnswersError> {
+    let cautions = answers.cautions()?;
+    let words: Vec<String> = cautions.iter().map(ToString::to_string).collect();
+    Ok(match words.is_empty() {
+        true => String::new(),
+        false => format!("\nTo be read with care: {}.\n", words.join(". ")),
+    })
 }
 
 fn cost(study: &Study, answers: &Answers) -> String {

@@ -175,7 +175,10 @@ impl Store {
         };
         let (line, head) = line(self.head, &batch, KNOWN_LINE_MAX).map_err(damage(&path))?;
         let len = self.len + line.len() as u64;
-        if self.failed || len > KNOWN_MAX {
+        if self.failed {
+            return Err(StudyError::Halted(path.join(KNOWN)));
+        }
+        if len > KNOWN_MAX {
             return Err(failed(DiskError::TooLarge {
                 name: KNOWN.to_owned(),
                 size: len,
@@ -275,6 +278,26 @@ mod tests {
                 ..
             })
         ));
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    /// Regression: it said that the file was too large.
+    #[test]
+    fn after_a_failed_write_nothing_is_added_and_the_reason_is_said() {
+        let path = scratch("halted");
+        let (mut store, _) = Store::open(&path).unwrap();
+        let context = store.context(&print("a")).unwrap();
+        let file = path.join(KNOWN);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        let mut add = |root| store.add(context, vec![known(root, 1.0)]).unwrap_err();
+        assert!(matches!(add(1), StudyError::Disk { .. }));
+        let error = add(2);
+        let text = error.to_string();
+        assert!(text.contains("an earlier write failed"), "{text}");
+        assert!(!text.contains("at most"), "{text}");
+        assert_eq!(error.kind(), noisesearch::ErrorKind::Failed);
+        drop(store);
         std::fs::remove_dir_all(path).unwrap();
     }
 

@@ -38,6 +38,7 @@ pub mod stats;
 pub mod study;
 mod table;
 pub mod watch;
+mod wins;
 
 pub use error::StudyError;
 pub use study::run;

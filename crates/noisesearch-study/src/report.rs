@@ -15,6 +15,7 @@ use crate::population::Population;
 use crate::row::Row;
 use crate::samples;
 use crate::stats::{self, spearman};
+use crate::wins;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -185,10 +186,11 @@ impl Body<'_> {
             html += &page::card(&drawing.inline());
         }
         html += &self.curse()?;
+        html += &wins::html(self.answers);
         html += &samples::html(self.answers, pictures);
         html += &self.numbers()?;
         html += &self.agreement();
-        html += &self.methods();
+        html += &self.methods()?;
         Ok(html)
     }
 
@@ -261,10 +263,11 @@ impl Body<'_> {
             "reliability",
         ];
         Ok(format!(
-            "<h2>The winner's curse</h2><p>A selected score was chosen for being high. Corrected \
+            "<h2>The winner's curse</h2><p>At the last points, over {} answers each. A selected score was chosen for being high. Corrected \
              is what is left of it when the part is taken away that the best-agreeing verifier \
              that was not optimised does not confirm: candidates + reliability x (selected - \
              candidates). A verifier that may answer otherwise is asked again instead.</p>{}",
+            self.answers.n(),
             page::card(&page::table(&head.map(str::to_owned), &rows))
         ))
     }
@@ -287,18 +290,19 @@ impl Body<'_> {
             row.push(cost(CostAxis::TotalNfe));
             for measure in &measures {
                 let level = self.answers.level(place, measure, None)?;
-                row.push(page::estimate(
-                    level.map(|level| scaled(level, measure)),
-                    false,
-                ));
+                let few = level.filter(|level| level.n != self.answers.n());
+                let few = few.map(|level| format!("<br><small>n = {}</small>", level.n));
+                let level = level.map(|level| scaled(level, measure));
+                row.push(page::estimate(level, false) + &few.unwrap_or_default());
             }
             rows.push(row);
         }
         let mut head: Vec<String> = ["arm@point", "candidates", "NFE"].map(str::to_owned).into();
         head.extend(measures.iter().map(|measure| page::text(&measure.title())));
         Ok(format!(
-            "<h2>Every number</h2><p>Means with 95 % intervals of their own; differences of arms \
-             are paired and narrower, see the claims.</p>{}",
+            "<h2>Every number</h2><p>Of {} answers where no other n is said, with 95 % intervals \
+             of their own; differences of arms are paired and narrower, see the claims.</p>{}",
+            self.answers.n(),
             page::card(&page::table(&head, &rows))
         ))
     }
@@ -335,7 +339,7 @@ impl Body<'_> {
         )
     }
 
-    fn methods(&self) -> String {
+    fn methods(&self) -> Result<String, ReportError> {
         let arms = 0..self.study.file.arms.len();
         let sum = |axis| -> f64 {
             let of = |arm| {
@@ -345,15 +349,20 @@ impl Body<'_> {
             };
             arms.clone().map(of).sum::<f64>() * self.answers.n() as f64
         };
-        format!(
+        let cautions = self.answers.cautions()?.into_iter();
+        let cautions =
+            cautions.map(|caution| format!("<p>{}.</p>", page::text(&caution.to_string())));
+        Ok(format!(
             "<h2>Methods</h2><p>{n} pairs of task and seed ({tasks} tasks), answered by every arm \
              at every point; {out} left out because some point has no answer. Intervals are 95 %: \
              bias-corrected and accelerated bootstrap over the pairs with {resamples} resamples, \
-             and for {sets} a jackknife over {groups} groups of pairs. Both are paired: all arms \
+             exact binomial limits for shares of pairs that are all alike, and for {sets} a \
+             jackknife over {groups} groups of pairs. All are paired: all arms \
              share the draws and the groups. A claim holds when its whole interval is above zero \
              and does not when it is at or below. Costs are what was billed; at their last points \
              all arms together were billed {nfe} NFE ({passes} passes) and took {seconds} s of \
-             evaluations, candidates that arms share counted for each.</p>",
+             evaluations, candidates that arms share counted for each.</p>{cautions}",
+            cautions = cautions.collect::<String>(),
             n = self.answers.n(),
             tasks = self.answers.tasks(),
             out = self.answers.left_out,
@@ -363,7 +372,7 @@ impl Body<'_> {
             nfe = short(sum(CostAxis::TotalNfe)),
             passes = short(sum(CostAxis::Passes)),
             seconds = short(sum(CostAxis::Seconds)),
-        )
+        ))
     }
 }
 

@@ -24,6 +24,8 @@ pub const GROUPED_UNITS_MIN: usize = 2 * GROUPS;
 const T_19: f64 = 2.093_024_054_408_263;
 /// 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
+/// What is left to either side of a 95 % interval.
+const UNSEEN: f64 = 0.025;
 /// Key of the draws; any constant does.
 const DRAWS: u64 = 0x5eed_0f57_a715_71c5;
 
@@ -109,6 +111,35 @@ fn of_resamples(
         low,
         high,
         n,
+    })
+}
+
+/// The same of shares: `columns` of 0 and 1, and `of` a sum with weights. Where every unit says the
+/// same, all resamples do, however few units there are; then the interval is the exact one of
+/// Clopper and Pearson (Biometrika 26, 1934) for a unit that says otherwise:
+///
+/// ```text
+/// none seen among n:   its share is below 1 - 0.025^(1/n), about 3.7 / n,
+///                      and it moves the sum by the sum of |weights| at most
+/// ```
+pub fn bootstrap_of_shares(columns: &[Vec<f64>], of: &dyn Fn(&[f64]) -> f64) -> Option<Estimate> {
+    let found = bootstrap(columns, of)?;
+    let unit = |unit: usize| of(&columns.iter().map(|c| c[unit]).collect::<Vec<_>>());
+    let alike = (1..found.n).all(|other| (unit(other) - unit(0)).abs() < 1e-9);
+    if found.n < 2 || !alike {
+        return Some(found);
+    }
+    let only = |at: usize| (0..columns.len()).map(move |i| f64::from(u8::from(i == at)));
+    let nothing = of(&vec![0.0; columns.len()]);
+    let weight = |at: usize| of(&only(at).collect::<Vec<_>>()) - nothing;
+    let weights: Vec<f64> = (0..columns.len()).map(weight).collect();
+    let unseen = 1.0 - UNSEEN.powf(1.0 / found.n as f64);
+    let half = unseen * weights.iter().map(|w| w.abs()).sum::<f64>();
+    let end = |sign: f64| nothing + weights.iter().filter(|w| sign * **w > 0.0).sum::<f64>();
+    Some(Estimate {
+        low: (found.value - half).max(end(-1.0)).min(found.value),
+        high: (found.value + half).min(end(1.0)).max(found.value),
+        ..found
     })
 }
 

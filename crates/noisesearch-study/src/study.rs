@@ -13,6 +13,7 @@ use crate::publish::{self, Shelf};
 use crate::row::Row;
 use crate::scout::{self, Scout};
 use crate::watch::{Control, Meter, Progress};
+use noisesearch::preview::Preview;
 use noisesearch::registry::Registry;
 use noisesearch::spec::{Checked, Spec, SpecError};
 use noisesearch_core::budget::Budget;
@@ -220,7 +221,7 @@ impl Work<'_, '_, '_> {
             .collect()
     }
 
-    /// Runs the cells of one turn: one model, task, guidance and solver. Returns whether to go on.
+    /// Runs the cells of one turn: one task and one [`Key`]. Returns whether to go on.
     fn turn(&mut self, cells: &[Cell]) -> Result<bool, StudyError> {
         let Some(first) = cells.first() else {
             return Ok(true);
@@ -275,11 +276,13 @@ fn refused(error: SpecError) -> StudyError {
     StudyError::Engine(error.into())
 }
 
-/// A model's place, the bits of the guidance, and the solver.
-type Key = (usize, u32, &'static str);
+/// A model's place, the bits of the guidance, the solver, and how previews are decoded: what
+/// [`Engine::turn`](noisesearch::engine::Engine::turn) takes of a spec besides its task, but for
+/// sizes of batch and cache, which change no outcome.
+type Key = (usize, u32, &'static str, Preview);
 
-/// The settings of a study, those of one model, guidance and solver together, and models in the
-/// order of arms, so that each is opened once.
+/// The settings of a study, those of one key together, and models in the order of arms, so that
+/// each is opened once.
 fn turns(plan: &Plan) -> Vec<Vec<usize>> {
     let mut models: Vec<Spec> = Vec::new();
     let mut turns: Vec<(Key, Vec<usize>)> = Vec::new();
@@ -294,6 +297,7 @@ fn turns(plan: &Plan) -> Vec<Vec<usize>> {
             model,
             setting.spec.guidance.to_bits(),
             setting.spec.solver.name(),
+            setting.spec.preview,
         );
         match turns.iter_mut().find(|(known, _)| *known == key) {
             Some((_, settings)) => settings.push(place),
@@ -302,4 +306,39 @@ fn turns(plan: &Plan) -> Vec<Vec<usize>> {
     }
     turns.sort_by_key(|((model, ..), _)| *model);
     turns.into_iter().map(|(_, settings)| settings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUDY: &str = r#"
+title = "t"
+statement = "s"
+source = "arXiv 2501.09732"
+[tasks]
+classes = ["Q"]
+[base]
+model = "glyphs-small"
+verifiers = ["classifier"]
+search = { method = "paths" }
+budget = "60nfe"
+[[arm]]
+name = "full"
+points = [{}, { guidance = 2.0 }]
+[[arm]]
+name = "linear"
+spec = { preview = "linear" }
+points = [{}, { batch = 2, cache = "1MB", seed = 7, budget = "80nfe" }]
+"#;
+
+    /// Regression: the whole turn was made with the previews of its first arm.
+    #[test]
+    fn settings_that_decode_previews_differently_are_not_made_together() {
+        let path = std::env::temp_dir().join(format!("turns-{}.toml", std::process::id()));
+        std::fs::write(&path, STUDY).unwrap();
+        let plan = Plan::read(&path, &Registry::builtin(), false);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(turns(&plan.unwrap()), [vec![0], vec![1], vec![2, 3]]);
+    }
 }

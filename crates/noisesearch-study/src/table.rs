@@ -3,7 +3,8 @@
 //! ```text
 //! study, arm, point, task, category, seed, candidates, search_nfe, final_nfe, paper_nfe,
 //! total_nfe, passes, gflop, seconds, recipe, optimised (joined by commas),
-//! score:V  pass:V  pool_mean:V  pool_deviation:V  pool_correlation:V     for every verifier V
+//! score:V  pass:V  again:V  rank:V                                     for every verifier V,
+//! pool_candidates:V  pool_mean:V  pool_deviation:V  pool_correlation:V  where a row has them
 //! ```
 
 use crate::error::StudyError;
@@ -14,7 +15,7 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A column; `None` is null.
@@ -70,6 +71,11 @@ fn columns(rows: &[Row]) -> Vec<(String, Column)> {
 /// A number of a pool.
 type OfPool = fn(&Pool) -> f64;
 
+/// Numbers by verifier that not every study has.
+type OfRow = fn(&Row) -> &BTreeMap<String, f64>;
+const OF_AGAIN: OfRow = |row| &row.again;
+const OF_RANKS: OfRow = |row| &row.ranks;
+
 /// The columns of verifiers.
 fn judged(rows: &[Row]) -> Vec<(String, Column)> {
     let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.scores.keys()).collect();
@@ -84,6 +90,19 @@ fn judged(rows: &[Row]) -> Vec<(String, Column)> {
         if pass.iter().any(Option::is_some) {
             columns.push((format!("pass:{name}"), Column::Bool(pass)));
         }
+        for (what, of) in [("again", OF_AGAIN), ("rank", OF_RANKS)] {
+            let number: Vec<_> = rows.iter().map(|row| of(row).get(name).copied()).collect();
+            if number.iter().any(Option::is_some) {
+                columns.push((format!("{what}:{name}"), Column::Number(number)));
+            }
+        }
+        let pools = rows.iter().map(|row| row.pool.get(name));
+        // No search has 2^63 candidates.
+        let counts = pools.map(|pool| i64::try_from(pool?.candidates).ok());
+        columns.push((
+            format!("pool_candidates:{name}"),
+            Column::Integer(counts.collect()),
+        ));
         let of: [(&str, OfPool); 3] = [
             ("mean", |pool| pool.mean),
             ("deviation", |pool| pool.deviation),
@@ -166,5 +185,62 @@ impl Column {
             }
         }
         writer.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FILE, file, rows};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    /// Every column that the rows of the made-up study give, of its third row.
+    fn read_back(rows: &[Row]) -> BTreeMap<String, Field> {
+        let bytes = std::env::temp_dir().join(format!("table-{}.parquet", std::process::id()));
+        std::fs::write(&bytes, write(rows).unwrap()).unwrap();
+        let reader = SerializedFileReader::new(std::fs::File::open(&bytes).unwrap()).unwrap();
+        let found: Vec<_> = reader.get_row_iter(None).unwrap().collect();
+        std::fs::remove_file(&bytes).unwrap();
+        assert_eq!(found.len(), rows.len());
+        let third = found.into_iter().nth(2).unwrap().unwrap();
+        third.into_columns().into_iter().collect()
+    }
+
+    /// Regression: second looks, ranks and the sizes of pools were in `results.jsonl` alone.
+    #[test]
+    fn the_table_holds_what_the_rows_hold() {
+        let mut rows = rows(&file(FILE), 3, &|_, point| 0.4 + 0.1 * point as f64);
+        let plain = read_back(&rows);
+        assert!(!plain.contains_key("again:clip") && !plain.contains_key("rank:clip"));
+        rows[2].again.insert("clip".into(), 0.25);
+        rows[1].ranks.insert("clip".into(), 0.5);
+        let (row, found) = (&rows[2], read_back(&rows));
+        let long = |value: u64| Field::Long(value as i64);
+        let text = |value: &str| Field::Str(value.into());
+        let pool = row.pool["grader"];
+        for (name, value) in [
+            ("arm", text(&row.arm)),
+            ("point", long(row.point as u64)),
+            ("task", text(&row.task)),
+            ("category", text(row.category.as_ref().unwrap())),
+            ("seed", long(row.seed)),
+            ("candidates", long(row.cost.candidates)),
+            ("total_nfe", long(row.cost.search_nfe + row.cost.final_nfe)),
+            ("gflop", Field::Null),
+            ("seconds", Field::Double(row.cost.seconds)),
+            ("recipe", text(&row.recipe)),
+            ("optimised", text("clip")),
+            ("score:clip", Field::Double(row.scores["clip"])),
+            ("pass:grader", Field::Bool(row.passes["grader"])),
+            ("again:clip", Field::Double(0.25)),
+            ("rank:clip", Field::Null),
+            ("pool_candidates:grader", long(pool.candidates)),
+            ("pool_mean:grader", Field::Double(pool.mean)),
+            ("pool_deviation:grader", Field::Double(pool.deviation)),
+            ("pool_correlation:grader", Field::Double(pool.correlation)),
+        ] {
+            assert_eq!(found[name], value, "{name}");
+        }
     }
 }

@@ -384,6 +384,25 @@ fn a_quick_run_and_images() {
     assert!(rows[2].scores["oracle"] > 0.0);
 }
 
+/// Regression: what is said of few samples by `noisesearch fid` was not said of a study's answers.
+#[test]
+fn few_answers_for_a_measure_are_said() {
+    let scratch = Scratch::new("few");
+    let figure = "[[figure]]\nname = \"f\"\ntitle = \"f\"\nkind = \"curves\"\n\
+                  measures = [\"fid\", \"is\", \"recall\"]\n";
+    scratch.done(&scratch.file("one.toml", &[HEAD, TASKS, BASE, RANDOM, figure]));
+    for page in ["one/report.html", "findings.md"] {
+        let page = std::fs::read_to_string(scratch.0.join("out").join(page)).unwrap();
+        for words in [
+            "4 samples are too few for 64 features",
+            "4 samples are few for 36 classes",
+            "4 samples are few: precision and recall vary by chance",
+        ] {
+            assert!(page.contains(words), "{words}");
+        }
+    }
+}
+
 /// A verifier that answers differently each time: darkness, and an error of its own.
 struct Moody(VerifierId, AtomicU64);
 

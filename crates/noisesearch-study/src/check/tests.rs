@@ -54,6 +54,23 @@ fn messages_name_the_claim_the_arm_and_what_is_known() {
     assert!(message.contains("`looks`"), "{message}");
 }
 
+/// Regression: every answer was judged beside an empty set.
+#[test]
+fn verifiers_of_sets_are_refused_wherever_they_are_named() {
+    for (from, to) in [
+        ("verifiers = [\"clip\"]", "verifiers = [\"oracle-fid\"]"),
+        ("watch = [\"grader\"]", "watch = [\"grader\", \"fid\"]"),
+        (
+            "{ steps = 4 }",
+            "{ steps = 4, verifiers = [\"oracle-fid\"] }",
+        ),
+    ] {
+        let message = refused(from, to);
+        assert!(message.contains("fid` judges a picture"), "{message}");
+        assert!(message.contains("name the measure fid"), "{message}");
+    }
+}
+
 #[test]
 fn arms_figures_and_contrasts_must_make_sense() {
     assert!(refused("name = \"random\"", "name = \"steps\"").contains("two arms"));

@@ -34,10 +34,12 @@ pub fn width_of(text: &str, size_px: f64) -> f64 {
     size_px * text.chars().map(of).sum::<f64>()
 }
 
-/// `text` in lines of at most `width_px`, broken between words; a longer word stays whole.
+/// `text` in lines of at most `width_px`, broken between words; a longer word stays whole, and so
+/// do words that a no-break space joins.
 pub fn wrapped(text: &str, size_px: f64, width_px: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    let breaks = |c: char| c.is_whitespace() && c != '\u{a0}';
+    for word in text.split(breaks).filter(|word| !word.is_empty()) {
         match lines.last_mut() {
             Some(line) if width_of(line, size_px) + width_of(word, size_px) < width_px => {
                 line.push(' ');

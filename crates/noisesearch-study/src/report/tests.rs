@@ -45,6 +45,8 @@ fn a_report_needs_nothing_but_itself_and_shows_everything() {
         "The winner&#39;s curse".replace("&#39;", "'").as_str(),
         "<td>random@2</td>",
         "36 pairs of task and seed",
+        "How often search wins",
+        "Of 36 answers where no other n is said",
         "Made up.",
     ] {
         assert!(html.contains(text), "{text}");
@@ -89,6 +91,9 @@ fn findings_hold_verdict_effect_interval_n_cost_and_figure() {
         "**Does not hold**, over 36 answers (36 tasks).",
         "![Search keeps improving](findings/made-up-scaling.png)",
         "random 256 NFE and 16 candidates",
+        "| arm | verifier | a candidate | the selected | corrected, 95 % interval |",
+        "| random | clip | ",
+        " | 0.36 by grader | 36 |",
         "Made up.",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");

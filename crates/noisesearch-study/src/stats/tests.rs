@@ -1,6 +1,7 @@
 //! The statistics on simulated numbers whose truth is known.
 
 use super::*;
+use crate::claims::Verdict;
 use crate::measure::Measure;
 use noisesearch_core::noise::Stream;
 
@@ -76,6 +77,36 @@ fn few_or_equal_units_have_honest_intervals() {
     assert_eq!((same.low, same.high), (2.0, 2.0));
     let few = jackknife(1.0, &[1.0; GROUPS], GROUPED_UNITS_MIN - 1);
     assert_eq!(few.high, f64::INFINITY);
+}
+
+/// Regression: six passes of six were 100 to 100 %.
+#[test]
+fn shares_that_do_not_vary_have_the_exact_limits_of_the_unseen() {
+    let all = |n: usize| vec![vec![1.0; n]];
+    let level = bootstrap_of_shares(&all(6), &|m| m[0]).unwrap();
+    // R 4.3: binom.test(6, 6)$conf.int is 0.5407419 to 1.
+    assert!((level.low - 0.540_741_9).abs() < 1e-6, "{level:?}");
+    assert_eq!((level.value, level.high), (1.0, 1.0));
+    // Two searches that pass the same units, some and not all.
+    let some: Vec<f64> = (0..24).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
+    let same = bootstrap_of_shares(&[some.clone(), some.clone()], &difference).unwrap();
+    let half = 2.0 * (1.0 - 0.025f64.powf(1.0 / 24.0));
+    assert_eq!(same.value, 0.0);
+    assert!((same.high - half).abs() < 1e-12 && (same.low + half).abs() < 1e-12);
+    assert_eq!(Verdict::of(Some(&same)), Verdict::CannotTell);
+    // The effect itself cannot be above the sum of the weights above zero.
+    let apart = [vec![0.0; 6], vec![1.0; 6]];
+    let apart = bootstrap_of_shares(&apart, &difference).unwrap();
+    assert_eq!(apart.high, 1.0);
+    assert!(apart.low > 0.0 && apart.low < 0.1, "{apart:?}");
+    // What varies, and a single unit, are as they were.
+    let varied = [some];
+    let of = |m: &[f64]| m[0];
+    assert_eq!(bootstrap_of_shares(&varied, &of), bootstrap(&varied, &of));
+    assert_eq!(
+        bootstrap_of_shares(&all(1), &of).unwrap().high,
+        f64::INFINITY
+    );
 }
 
 /// A recall of 0.5 over 40 units whose groups give 0.4 and 0.6 by turns: the interval of the
