@@ -420,7 +420,8 @@ fn the_memory_limit_is_set_by_a_variable() {
     }
     let folder = folder("memory");
     let text = "#!/usr/bin/env python3\nimport mmap, sys\nfor _ in sys.stdin: ";
-    let reserves = format!("{text}x = mmap.mmap(-1, 80 << 30, flags=0x4022); print('{{}}', flush=True)\n");
+    let reserves =
+        format!("{text}x = mmap.mmap(-1, 80 << 30, flags=0x4022); print('{{}}', flush=True)\n");
     let reserves = script(&folder, "reserves.py", &reserves);
     for (memory, says) in [("64GB", "ENOMEM"), ("none", "answered `{}`")] {
         let error = asked(&reserves, set(memory).unwrap())
