@@ -169,8 +169,8 @@ fn text_h14() -> ClipTextConfig {
     }
 }
 
-/// The tokenizer of a folder as transformers reads it; the vocabulary that all published CLIPs share
-/// if it has none. What a text is padded with changes nothing: no token sees those after it.
+/// The tokenizer of a folder as transformers reads it; the vocabulary that all published CLIPs
+/// share if it has none. What a text is padded with changes nothing: no token sees those after it.
 fn tokenizer(files: &Checkpoint) -> std::result::Result<ClipTokenizer, OpenError> {
     for name in ["vocab.json", "tokenizer.json"] {
         if files.file("", name)?.is_some() {
