@@ -5,6 +5,7 @@
         --backbone clip-vit-large-patch14
     python scripts/convert_verifiers.py dinov2-class dinov2_vitl14_linear4_head.pth dinov2-class \\
         --backbone dinov2-large
+    python scripts/convert_verifiers.py clipscore pytorch_model.bin clipscore
 
 Loading a pickle can run code, so PyTorch is told to read tensors and nothing else. A backbone is
 the folder of a repository of the Hugging Face hub, with config.json and model.safetensors. Needs
@@ -28,6 +29,15 @@ def pickle(path):
 def hpsv2(args):
     """Both towers in open_clip's layout; no configuration, for it is always ViT-H/14."""
     return pickle(args.file), None
+
+
+def clipscore(args):
+    """Both towers in transformers' layout, with the config.json that lies beside the file."""
+    config = json.loads((args.file.parent / "config.json").read_text())
+    # Numbers of the positions, which older versions of transformers kept.
+    tensors = {name: tensor for name, tensor in pickle(args.file).items()
+               if not name.endswith(".position_ids")}
+    return tensors, config
 
 
 def aesthetic(args):
@@ -56,13 +66,14 @@ def dinov2_class(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {"hpsv2": hpsv2, "aesthetic": aesthetic, "dinov2-class": dinov2_class}
+    kinds = {"hpsv2": hpsv2, "clipscore": clipscore, "aesthetic": aesthetic,
+             "dinov2-class": dinov2_class}
     parser.add_argument("verifier", choices=kinds)
-    parser.add_argument("file", type=pathlib.Path, help="the .pt or .pth file")
+    parser.add_argument("file", type=pathlib.Path, help="the .pt, .pth or .bin file")
     parser.add_argument("folder", type=pathlib.Path, help="the folder to make")
     parser.add_argument("--backbone", type=pathlib.Path, help="the folder of CLIP or DINOv2")
     args = parser.parse_args()
-    if (args.verifier != "hpsv2") != bool(args.backbone):
+    if (args.verifier in ("aesthetic", "dinov2-class")) != bool(args.backbone):
         parser.error("--backbone goes with aesthetic and dinov2-class")
 
     tensors, config = kinds[args.verifier](args)

@@ -117,7 +117,8 @@ impl FromStr for Target {
     type Err = BudgetError;
     fn from_str(text: &str) -> Result<Self, BudgetError> {
         let error = || BudgetError::Target(shown(text));
-        let (verifier, score) = text.split_once('=').ok_or_else(error)?;
+        // A verifier's name may hold the sign, a score does not.
+        let (verifier, score) = text.rsplit_once('=').ok_or_else(error)?;
         let (verifier, score) = (verifier.trim(), score.trim().parse().map_err(|_| error())?);
         if verifier.is_empty() || !f64::is_finite(score) {
             return Err(error());
@@ -186,6 +187,14 @@ mod tests {
                 Err(BudgetError::Budget(text.into()))
             );
         }
+    }
+
+    /// The path of a program was cut at its first `=`.
+    #[test]
+    fn a_target_may_name_a_path_with_an_equals_sign() {
+        let target: Target = "cmd:./a=b/x.py=0.5".parse().unwrap();
+        assert_eq!((&*target.verifier, target.score), ("cmd:./a=b/x.py", 0.5));
+        assert_eq!(target.to_string().parse(), Ok(target));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Two honest columns: what the algorithm asked for (*billed*) and what really ran (*spent*).
 //!
 //! Both are in forward evaluations of the denoiser. A backward one, where a gradient is taken,
-//! counts as [`BACKWARD_NFE`] of them in either column; what a verifier computes is in neither.
+//! counts as [`BACKWARD_NFE`] of them in either column; what a verifier computes is in neither,
+//! but what one has others compute for money is spent: [`Fees`].
 
 use crate::level::Level;
 use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 /// One column of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,48 @@ pub struct Ledger {
     pub verifier_calls: u64,
     /// Wall-clock seconds.
     pub seconds: f64,
+    /// What verifiers were charged; a column without any is written without them.
+    #[serde(default, skip_serializing_if = "Fees::is_free")]
+    pub fees: Fees,
+}
+
+/// What verifiers asked of services that may charge for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fees {
+    /// Requests sent, repeated ones included.
+    pub requests: u64,
+    /// Tokens of the questions, as the service counts them.
+    pub tokens_read: u64,
+    /// Tokens of the answers.
+    pub tokens_written: u64,
+}
+
+impl Fees {
+    /// Whether nothing was asked.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl AddAssign for Fees {
+    fn add_assign(&mut self, more: Self) {
+        self.requests += more.requests;
+        self.tokens_read += more.tokens_read;
+        self.tokens_written += more.tokens_written;
+    }
+}
+
+/// What was added since `before`.
+impl Sub for Fees {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            requests: self.requests - before.requests,
+            tokens_read: self.tokens_read - before.tokens_read,
+            tokens_written: self.tokens_written - before.tokens_written,
+        }
+    }
 }
 
 /// What a preview is billed besides reaching its level: one evaluation gives the x0-prediction.
@@ -123,6 +166,7 @@ impl AddAssign for Ledger {
         self.passes += more.passes;
         self.verifier_calls += more.verifier_calls;
         self.seconds += more.seconds;
+        self.fees += more.fees;
     }
 }
 
@@ -205,5 +249,25 @@ mod tests {
             sum.seconds,
         );
         assert_eq!((parts, sum.total_nfe()), ((11, 2, 3, 4, 0.5), 13));
+    }
+
+    /// Journals from before there were fees are read, and those without any stay as they were.
+    #[test]
+    fn a_column_without_fees_is_written_as_ever() {
+        let old = r#"{"search_nfe":2,"final_nfe":0,"passes":4,"verifier_calls":1,"seconds":0.5}"#;
+        let mut ledger: Ledger = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&ledger).unwrap(), old);
+        let fees = Fees {
+            requests: 2,
+            tokens_read: 200,
+            tokens_written: 20,
+        };
+        ledger += Ledger {
+            fees,
+            ..Ledger::default()
+        };
+        let new = serde_json::to_string(&ledger).unwrap();
+        assert_eq!(serde_json::from_str::<Ledger>(&new).unwrap(), ledger);
+        assert_eq!((ledger.fees, ledger.fees - fees), (fees, Fees::default()));
     }
 }

@@ -54,17 +54,32 @@ pub enum ObjectiveError {
 }
 
 impl Objective {
-    /// Reads the user's form, given the names of the run's verifiers.
+    /// The usual one over the first `count` verifiers: the score of the only one, or the mean rank
+    /// over several.
+    pub fn usual(count: usize) -> Result<Self, ObjectiveError> {
+        match count {
+            1 => Ok(Self::Single(0)),
+            2..=VERIFIERS_MAX => Ok(Self::MeanRank((0..count).collect())),
+            _ => Err(ObjectiveError::TooMany(count)),
+        }
+    }
+
+    /// Reads the user's form, given the names of the run's verifiers. These may hold the form's
+    /// own characters, as a path does: wherever a name may stand, the longest that fits is it.
     pub fn parse(text: &str, verifiers: &[String]) -> Result<Self, ObjectiveError> {
         let text = text.trim();
         let inside = text
             .strip_prefix("rank(")
             .and_then(|rest| rest.strip_suffix(')'));
-        let objective = if let Some(names) = inside {
-            let indices = names.split(',').map(|name| index_of(name, verifiers));
+        let objective = if let Some(single) = known(text, verifiers) {
+            Self::Single(single)
+        } else if let Some(names) = inside {
+            let names = parts(names, ',', verifiers).into_iter();
+            let indices = names.map(|name| index_of(name, verifiers));
             Self::MeanRank(indices.collect::<Result<_, _>>()?)
         } else if text.contains(['*', '+']) {
-            let terms = text.split('+').map(|term| parse_term(term, verifiers));
+            let terms = parts(text, '+', verifiers).into_iter();
+            let terms = terms.map(|term| parse_term(term, verifiers));
             Self::Weighted(terms.collect::<Result<_, _>>()?)
         } else {
             Self::Single(index_of(text, verifiers)?)
@@ -199,28 +214,64 @@ fn mean_rank_merits(verifiers: &[usize], set: &[Entry]) -> Vec<f64> {
     merits
 }
 
+/// What `separator` parts, but for one inside a name of `verifiers`, which may follow a weight.
+fn parts<'a>(text: &'a str, separator: char, verifiers: &[String]) -> Vec<&'a str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        // Where the part's name ends, if it is a known one.
+        let name = |from: &str| {
+            let start = rest.len() - from.trim_start().len();
+            let ends = verifiers.iter().filter_map(|known| {
+                let after = rest[start..].strip_prefix(known.as_str())?.trim_start();
+                let whole = after.is_empty() || after.starts_with(separator);
+                whole.then(|| rest.len() - after.len())
+            });
+            ends.max()
+        };
+        let weighted = || name(rest.split_once('*').filter(|(w, _)| weight(w).is_some())?.1);
+        let known = name(rest).or_else(weighted);
+        let end = known.or_else(|| rest.find(separator));
+        let end = end.unwrap_or(rest.len());
+        parts.push(&rest[..end]);
+        match rest[end..].strip_prefix(separator) {
+            Some(after) => rest = after,
+            None => return parts,
+        }
+    }
+}
+
 fn parse_term(term: &str, verifiers: &[String]) -> Result<(f64, usize), ObjectiveError> {
-    let Some((weight, name)) = term.split_once('*') else {
+    if let Some(index) = known(term.trim(), verifiers) {
+        return Ok((1.0, index));
+    }
+    let Some((factor, name)) = term.split_once('*') else {
         return Ok((1.0, index_of(term, verifiers)?));
     };
-    match weight.trim().parse::<f64>() {
-        Ok(weight) if weight.is_finite() => Ok((weight, index_of(name, verifiers)?)),
-        _ => Err(form(term)),
-    }
+    let factor = weight(factor).ok_or_else(|| form(term))?;
+    Ok((factor, index_of(name, verifiers)?))
+}
+
+fn weight(text: &str) -> Option<f64> {
+    let weight: f64 = text.trim().parse().ok()?;
+    weight.is_finite().then_some(weight)
+}
+
+fn known(name: &str, verifiers: &[String]) -> Option<usize> {
+    verifiers.iter().position(|known| known == name)
 }
 
 fn index_of(name: &str, verifiers: &[String]) -> Result<usize, ObjectiveError> {
     let name = name.trim();
-    if name.is_empty() || name.contains(['(', ')', '*', ',']) {
-        return Err(form(name));
-    }
-    verifiers
-        .iter()
-        .position(|known| known == name)
-        .ok_or_else(|| ObjectiveError::Verifier {
+    known(name, verifiers).ok_or_else(|| {
+        if name.is_empty() || name.contains(['(', ')', '*', ',']) {
+            return form(name);
+        }
+        ObjectiveError::Verifier {
             name: name.chars().take(80).collect(),
             known: verifiers.join(", "),
-        })
+        }
+    })
 }
 
 fn form(part: &str) -> ObjectiveError {

@@ -1,6 +1,7 @@
 //! Objectives: the user's form, and the order of a set.
 
 use noisesearch_core::job::{JobId, Scores};
+use noisesearch_core::limits::VERIFIERS_MAX;
 use noisesearch_core::objective::{Entry, Objective, ObjectiveError};
 use proptest::prelude::*;
 
@@ -41,6 +42,47 @@ fn forms_read_back() {
         parse("clip+-0.5*looks"),
         Ok(Objective::Weighted(vec![(1.0, 0), (-0.5, 1)]))
     );
+}
+
+/// A verifier is named after its program, and a path may hold whatever an objective is written
+/// with: such a verifier could not be used.
+#[test]
+fn names_may_hold_what_an_objective_is_written_with() {
+    let names = [
+        "cmd:/home/me/c++/judge.py",
+        "cmd:a, (b)*2.py",
+        "clip",
+        "2*c",
+        "rank(x)",
+    ];
+    let names = names.map(str::to_owned);
+    let all = |text: &str| Objective::parse(text, &names);
+    for (index, name) in names.iter().enumerate() {
+        assert_eq!(all(name), Ok(Objective::Single(index)), "{name}");
+    }
+    for objective in [
+        Objective::MeanRank(vec![0, 2, 1]),
+        Objective::MeanRank(vec![4, 3, 1]),
+        Objective::Weighted(vec![(0.5, 0), (-1e-3, 1), (2.0, 3), (1.0, 2)]),
+        Objective::Weighted(vec![(1.0, 4)]),
+    ] {
+        assert_eq!(all(&objective.text(&names)), Ok(objective));
+    }
+    let written = all("cmd:/home/me/c++/judge.py + 0.5 * cmd:a, (b)*2.py + clip");
+    let terms = vec![(1.0, 0), (0.5, 1), (1.0, 2)];
+    assert_eq!(written, Ok(Objective::Weighted(terms)));
+    let error = all("clip+cmd:/home/me/d++/judge.py")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`cmd:/home/me/d`"), "{error}");
+}
+
+#[test]
+fn the_usual_objective_needs_no_names() {
+    assert_eq!(Objective::usual(1), Ok(Objective::Single(0)));
+    assert_eq!(Objective::usual(3), Ok(Objective::MeanRank(vec![0, 1, 2])));
+    let many = VERIFIERS_MAX + 1;
+    assert_eq!(Objective::usual(many), Err(ObjectiveError::TooMany(many)));
 }
 
 #[test]

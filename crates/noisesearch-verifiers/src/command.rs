@@ -13,11 +13,12 @@
 //! instead of answering ends it and is an error that says what happened.
 
 mod folder;
+mod leftover;
 mod program;
 
-pub use program::{Fault, Limits, SECONDS};
+pub use leftover::exit_at_once;
+pub use program::{Fault, LimitError, Limits, MEMORY, SECONDS};
 
-use crate::limits::COMMAND_SECONDS_MAX;
 use crate::picture::{Picture, PictureError};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use candle_core::Result;
@@ -53,14 +54,9 @@ pub enum CommandError {
         /// The path given.
         path: PathBuf,
     },
-    /// A time limit that is none.
-    #[error(
-        "{SECONDS} is `{text}`; it is a whole number of seconds from 1 to {COMMAND_SECONDS_MAX}"
-    )]
-    Seconds {
-        /// What it is.
-        text: String,
-    },
+    /// A limit that is none.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The system does not start it.
     #[error(
         "cannot start {}: {source}; a script begins with a line like `#!/usr/bin/env python3`",
@@ -180,8 +176,7 @@ impl Command {
         path: &Path,
         look: impl Fn(&str) -> Option<String>,
     ) -> std::result::Result<Self, CommandError> {
-        let limits = Limits::from_variables(look);
-        Self::start(path, limits.map_err(|text| CommandError::Seconds { text })?)
+        Self::start(path, Limits::from_variables(look)?)
     }
 
     /// Starts the program at `path`, which becomes part of the run's fingerprint by its content.

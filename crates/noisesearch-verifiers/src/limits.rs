@@ -29,8 +29,15 @@ pub const COMMAND_OPEN_FILES_MAX: u64 = 1024;
 /// Bytes of a file of certificates: the whole of a system's authorities is a tenth of it.
 pub const LLM_AUTHORITIES_BYTES_MAX: u64 = 4 << 20;
 
-/// Requests to a judge that run at the same time: what free tiers allow.
-pub const LLM_CONCURRENT_MAX: usize = 4;
+/// Requests to a judge that run at the same time when nothing is said: what free tiers allow.
+pub const LLM_CONCURRENT: usize = 4;
+
+/// Requests that may be told to: each has a thread, and a batch has no more pictures.
+pub const LLM_CONCURRENT_MAX: usize = 256;
+
+/// Seconds that a judge is waited for because it asks to: quotas are of a minute, and who wants
+/// hours should be resumed then.
+pub const LLM_RETRY_SECONDS_MAX: u64 = 120;
 
 /// Seconds for one request to a judge: a slow model takes half of it.
 pub const LLM_SECONDS_MAX: u64 = 60;

@@ -17,15 +17,18 @@ mod key;
 mod settings;
 
 pub use cache::Cache;
-pub use grade::{ASPECTS, Grade, PROMPT_VERSION, Question, Unreadable, Usage};
+pub use grade::{ASPECTS, Grade, Omitted, PROMPT_VERSION, Question, Unreadable, Usage};
 pub use http::{Attempt, HttpError};
 pub use key::Key;
-pub use settings::{AUTHORITIES, CACHE, KEY, MODEL, Settings, SettingsError, URL};
+pub use settings::{
+    AUTHORITIES, CACHE, CONCURRENT, KEY, MODEL, OMIT, Settings, SettingsError, URL,
+};
 
 use crate::picture::{Picture, PictureError};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use candle_core::Result;
 use http::Client;
+use noisesearch_core::ledger::Fees;
 use noisesearch_models::task::Task;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,8 +64,11 @@ pub struct Llm {
     client: Client,
     cache: Option<Cache>,
     model: String,
+    omitted: Omitted,
     concurrent: usize,
     cost: Mutex<Cost>,
+    /// What the cost was when a person was last told.
+    told: Mutex<Cost>,
     notes: Mutex<Vec<String>>,
 }
 
@@ -78,14 +84,16 @@ impl Llm {
             id: VerifierId {
                 name: "llm".into(),
                 // There are no weights to hash; the name is all that is known of them.
-                weights: settings.model.clone(),
+                weights: settings.judge(),
                 version: PROMPT_VERSION,
             },
             client: Client::new(settings),
             cache: settings.cache.clone().map(Cache::new),
             model: settings.model.clone(),
+            omitted: settings.omitted,
             concurrent: settings.concurrent.max(1),
             cost: Mutex::default(),
+            told: Mutex::default(),
             notes: Mutex::default(),
         }
     }
@@ -119,7 +127,7 @@ impl Llm {
             if graded.contains_key(name) || open.iter().any(|(other, _)| other == name) {
                 continue;
             }
-            let key = Cache::key(name, task, &self.model);
+            let key = Cache::key(name, task, &self.id.weights);
             match cache.and_then(|cache| cache.get(&key)) {
                 Some(grade) => {
                     held(&self.cost).cached += 1;
@@ -182,14 +190,14 @@ impl Llm {
         task: &Task,
         (name, png): (&str, &[u8]),
     ) -> std::result::Result<std::result::Result<Grade, Unreadable>, HttpError> {
-        let model = &self.model;
         // Enough of the name to tell pictures apart, short enough to be copied without a slip.
         let id = &name[..16];
         let question = Question {
             id,
             task,
             png,
-            model,
+            model: &self.model,
+            omitted: self.omitted,
         };
         let (response, attempts) = self.client.post(&question.body());
         held(&self.cost).requests += u64::from(attempts);
@@ -198,6 +206,7 @@ impl Llm {
             Err(HttpError::TooLarge) => (Err(Unreadable::TooLarge), Usage::default()),
             Err(error) => return Err(error),
         };
+        let judge = &self.id.weights;
         let mut cost = held(&self.cost);
         cost.usage.prompt_tokens += usage.prompt_tokens;
         cost.usage.completion_tokens += usage.completion_tokens;
@@ -207,7 +216,7 @@ impl Llm {
                 held(&self.notes).push(format!("llm gave picture {id} no score: {problem}"));
             }
             (Ok(grade), Some(cache)) => {
-                if let Err(error) = cache.put(&Cache::key(name, task, model), grade) {
+                if let Err(error) = cache.put(&Cache::key(name, task, judge), grade) {
                     held(&self.notes).push(format!("a grade of llm cannot be kept: {error}"));
                 }
             }
@@ -237,13 +246,24 @@ impl Verifier for Llm {
     fn notes(&self) -> Vec<String> {
         let mut notes = std::mem::take(&mut *held(&self.notes));
         let cost = self.cost();
-        if cost != Cost::default() {
+        if std::mem::replace(&mut *held(&self.told), cost) != cost {
             notes.push(format!(
                 "llm so far: {} requests, {} tokens read and {} written, {} grades from the cache",
                 cost.requests, cost.usage.prompt_tokens, cost.usage.completion_tokens, cost.cached
             ));
         }
         notes
+    }
+
+    fn fees(&self) -> Fees {
+        let Cost {
+            requests, usage, ..
+        } = self.cost();
+        Fees {
+            requests,
+            tokens_read: usage.prompt_tokens,
+            tokens_written: usage.completion_tokens,
+        }
     }
 }
 

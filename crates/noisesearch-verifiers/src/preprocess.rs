@@ -4,7 +4,7 @@
 //! image [3, h, w] in 0..=255  ->  resize  ->  middle  ->  (x / 255 - mean) / std
 //! ```
 
-use crate::resample::{Filter, resize};
+use crate::resample::{Filter, resize, resize_part};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use noisesearch_models::pipeline::OpenError;
 use rayon::prelude::*;
@@ -148,17 +148,15 @@ impl Preprocess {
             return;
         }
         let bytes: Vec<u8> = plane.iter().map(|x| (x * 255.0).round() as u8).collect();
-        let bytes = resize(&bytes, from, to, self.filter);
-        let floats: Vec<f32> = bytes.iter().map(|&x| f32::from(x) / 255.0).collect();
         let middle = match self.fit {
             Fit::Shorter { middle, .. } => middle,
             _ => Middle::Down,
         };
         let cut = [0, 1].map(|i| middle.of(to[i] - square[i]));
-        for (line, out) in out.chunks_exact_mut(self.side).enumerate() {
-            let line = &floats[(line + cut[0]) * to[1] + cut[1]..];
-            out.copy_from_slice(&line[..self.side]);
-        }
+        let cut = cut.map(|start| start..start + self.side);
+        let bytes = resize_part(&bytes, from, to, cut, self.filter);
+        let floats = bytes.iter().map(|&x| f32::from(x) / 255.0);
+        out.iter_mut().zip(floats).for_each(|(out, x)| *out = x);
     }
 
     /// Size of an image after the resize.

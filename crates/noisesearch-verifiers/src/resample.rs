@@ -13,6 +13,8 @@
 //! Bytes are summed with weights of 22 fractional bits, and rounded and clamped after each of the
 //! two passes.
 
+use std::ops::Range;
+
 /// The interpolation kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -84,23 +86,39 @@ impl Value for f32 {
 
 /// `image: [height, width]` of size `from`, row-major, to size `to`; no size is zero.
 pub fn resize<V: Value>(image: &[V], from: [usize; 2], to: [usize; 2], filter: Filter) -> Vec<V> {
-    let [height, width] = from;
-    let mut lines = image.to_vec();
-    if to[1] != width {
-        let taps = taps::<V>(width, to[1], filter);
-        let wide = image.chunks_exact(width).flat_map(|line| {
+    resize_part(image, from, to, to.map(|n| 0..n), filter)
+}
+
+/// The lines and columns `part` of what [`resize`] makes, and nothing of the rest is computed: of
+/// a picture of one line resized to a square's height, the middle is a sliver.
+pub fn resize_part<V: Value>(
+    image: &[V],
+    from: [usize; 2],
+    to: [usize; 2],
+    part: [Range<usize>; 2],
+    filter: Filter,
+) -> Vec<V> {
+    let ([height, width], [rows, columns]) = (from, part);
+    let wide = columns.len();
+    let lines = image.chunks_exact(width);
+    let lines: Vec<V> = if to[1] == width {
+        let cut = lines.flat_map(|line| &line[columns.clone()]);
+        cut.copied().collect()
+    } else {
+        let taps = taps::<V>(width, to[1], columns, filter);
+        let of_line = |line: &[V]| {
             let of_tap = |tap: &Tap<V>| V::sum(&tap.weights, line[tap.first..].iter().copied());
-            taps.iter().map(of_tap)
-        });
-        lines = wide.collect();
-    }
+            taps.iter().map(of_tap).collect::<Vec<V>>()
+        };
+        lines.flat_map(of_line).collect()
+    };
     if to[0] == height {
-        return lines;
+        return lines[rows.start * wide..rows.end * wide].to_vec();
     }
-    let mut out = Vec::with_capacity(to[0] * to[1]);
-    for tap in taps::<V>(height, to[0], filter) {
-        out.extend((0..to[1]).map(|x| {
-            let column = lines[tap.first * to[1] + x..].iter().step_by(to[1]);
+    let mut out = Vec::with_capacity(rows.len() * wide);
+    for tap in taps::<V>(height, to[0], rows, filter) {
+        out.extend((0..wide).map(|x| {
+            let column = lines[tap.first * wide + x..].iter().step_by(wide);
             V::sum(&tap.weights, column.copied())
         }));
     }
@@ -113,7 +131,8 @@ struct Tap<V: Value> {
     weights: Vec<V::Weight>,
 }
 
-fn taps<V: Value>(from: usize, to: usize, filter: Filter) -> Vec<Tap<V>> {
+/// For the outputs `of`, of `to` in all.
+fn taps<V: Value>(from: usize, to: usize, of: Range<usize>, filter: Filter) -> Vec<Tap<V>> {
     let step = from as f64 / to as f64;
     let scale = step.max(1.0);
     let support = filter.support() * scale;
@@ -128,7 +147,7 @@ fn taps<V: Value>(from: usize, to: usize, filter: Filter) -> Vec<Tap<V>> {
         let weights = raw.iter().map(|w| V::weight(w / sum)).collect();
         Tap { first, weights }
     };
-    (0..to).map(of_output).collect()
+    of.map(of_output).collect()
 }
 
 #[cfg(test)]
@@ -195,6 +214,19 @@ mod tests {
                 let got = f64::from(got[i * got.len() / count]);
                 assert!((got - want).abs() < 2e-6, "{got} for {want}");
             }
+        }
+    }
+
+    #[test]
+    fn a_part_is_that_of_the_whole() {
+        for case in cases() {
+            let image = bytes(case.from[0] * case.from[1]);
+            let [height, width] = case.to;
+            let part = [height / 3..height, width / 4..width.div_ceil(2)];
+            let [rows, columns] = part.clone();
+            let lines = rows.map(|y| &case.bytes[y * width..][columns.clone()]);
+            let got = resize_part(&image, case.from, case.to, part, filter(&case.filter));
+            assert_eq!(got, lines.collect::<Vec<_>>().concat());
         }
     }
 

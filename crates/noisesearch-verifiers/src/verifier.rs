@@ -1,6 +1,7 @@
 //! The verifier seam: one row in, one value out, order kept.
 
 use candle_core::{Result, Tensor};
+use noisesearch_core::ledger::Fees;
 use noisesearch_core::level::Level;
 use noisesearch_models::task::Task;
 use std::sync::Arc;
@@ -49,6 +50,10 @@ pub trait Verifier: Send + Sync {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+    /// What was asked of services that may charge for it since this verifier was opened.
+    fn fees(&self) -> Fees {
+        Fees::default()
+    }
     /// Told that these images, `[b, 1|3, h, w]` in `[0, 1]`, were chosen for `task`. Only a
     /// verifier that judges a sample by the set it would join listens.
     fn accept(&self, _task: &Task, _images: &Tensor) -> Result<()> {
@@ -96,6 +101,9 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
     }
     fn notes(&self) -> Vec<String> {
         (**self).notes()
+    }
+    fn fees(&self) -> Fees {
+        (**self).fees()
     }
     fn accept(&self, task: &Task, images: &Tensor) -> Result<()> {
         (**self).accept(task, images)

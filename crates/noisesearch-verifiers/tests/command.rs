@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use noisesearch_models::task::Task;
-use noisesearch_verifiers::command::{Command, CommandError, Limits, SECONDS};
+use noisesearch_verifiers::command::{Command, CommandError, LimitError, Limits, MEMORY, SECONDS};
 use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::picture::Picture;
 use noisesearch_verifiers::verifier::Verifier;
@@ -394,10 +394,40 @@ fn the_time_limit_is_set_by_a_variable() {
     assert_eq!(set(" "), Ok(Limits::default()));
     assert_eq!(set("900").unwrap().batch, Duration::from_secs(900));
     for wrong in ["0", "-1", "1.5", "2m", "86401", "99999999999999999999"] {
-        assert_eq!(set(wrong), Err(wrong.to_owned()));
+        assert_eq!(set(wrong), Err(LimitError::Seconds(wrong.to_owned())));
     }
     let example = Path::new("none");
     let error = Command::from_variables(example, |_| Some("soon".to_owned())).unwrap_err();
     let says = "NOISESEARCH_CMD_SECONDS is `soon`; it is a whole number of seconds from 1 to 86400";
     assert_eq!(error.to_string(), says);
+}
+
+/// CUDA reserves more address space than any limit, and no variable said so.
+#[test]
+fn the_memory_limit_is_set_by_a_variable() {
+    let _alone = alone();
+    let set = |text: &str| {
+        let text = text.to_owned();
+        Limits::from_variables(move |name| (name == MEMORY).then(|| text.clone()))
+    };
+    assert_eq!(set(""), Ok(Limits::default()));
+    assert_eq!(set(" none ").unwrap().memory, None);
+    assert_eq!(set("16GB").unwrap().memory, Some(16_000_000_000));
+    assert_eq!(set("500 MB").unwrap().memory, Some(500_000_000));
+    for wrong in ["0GB", "-1GB", "16", "GB", "all", "99999999999999GB"] {
+        let error = set(wrong).unwrap_err();
+        assert_eq!(error, LimitError::Memory(wrong.to_owned()));
+    }
+    let folder = folder("memory");
+    let text = "#!/usr/bin/env python3\nimport mmap, sys\nfor _ in sys.stdin: ";
+    let reserves =
+        format!("{text}x = mmap.mmap(-1, 80 << 30, flags=0x4022); print('{{}}', flush=True)\n");
+    let reserves = script(&folder, "reserves.py", &reserves);
+    for (memory, says) in [("64GB", "ENOMEM"), ("none", "answered `{}`")] {
+        let error = asked(&reserves, set(memory).unwrap())
+            .unwrap_err()
+            .to_string();
+        let says = says.replace("ENOMEM", "Cannot allocate memory");
+        assert!(error.contains(&says), "{error}");
+    }
 }

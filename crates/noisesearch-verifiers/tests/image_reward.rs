@@ -153,3 +153,27 @@ fn sizes_are_those_of_the_folder() {
     let error = open(&json!({})).unwrap_err().to_string();
     assert!(error.contains("number of pieces"), "{error}");
 }
+
+/// Damaged weights gave a score that is no number, as if a picture could not be judged.
+#[test]
+fn damaged_weights_are_an_error_and_no_score() {
+    let golden = golden();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("imagereward-damaged");
+    fs::create_dir_all(&folder).unwrap();
+    let pieces: Vec<String> = serde_json::from_value(golden.more["pieces"].clone()).unwrap();
+    fs::write(folder.join("vocab.txt"), pieces.join("\n")).unwrap();
+    fs::write(folder.join("config.json"), golden.config.to_string()).unwrap();
+    let mut weights = checkpoint(&golden.tensors);
+    let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    weights[8 + header..].fill(0xff);
+    fs::write(folder.join("model.safetensors"), weights).unwrap();
+    let verifier = ImageReward::open(&Checkpoint::of_network(&folder), Place::cpu()).unwrap();
+    let images = Tensor::full(0.5f32, (1, 3, 8, 8), &Device::Cpu).unwrap();
+    let samples = Samples {
+        images: &images,
+        early: None,
+    };
+    let score = verifier.score(&Task::Prompt("a".into()), &samples);
+    let error = score.unwrap_err().to_string();
+    assert!(error.contains("weights are damaged"), "{error}");
+}

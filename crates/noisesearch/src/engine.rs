@@ -22,7 +22,7 @@ use crate::spec::Checked;
 use noisesearch_core::drive::Lost;
 use noisesearch_core::job::{Outcome, View};
 use noisesearch_core::journal::Fingerprint;
-use noisesearch_core::ledger::Ledger;
+use noisesearch_core::ledger::{Fees, Ledger};
 use noisesearch_core::level::Level;
 use noisesearch_core::recipe::{Recipe, VerifierName};
 use noisesearch_models::denoiser::{Conditioner, Conditioning, Decoder, Denoiser};
@@ -235,10 +235,13 @@ impl Engine {
         let search_nfe = self.denoiser.nfe();
         let passes = search_nfe * self.passes_per_nfe();
         let verifier_calls = self.verifier_calls.load(Ordering::Relaxed);
+        let mut fees = Fees::default();
+        self.verifiers.iter().for_each(|v| fees += v.fees());
         Ledger {
             search_nfe,
             passes,
             verifier_calls,
+            fees,
             ..Ledger::default()
         }
     }

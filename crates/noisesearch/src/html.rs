@@ -193,10 +193,19 @@ impl Page<'_> {
                 of(spent)
             )
         };
+        let fees = match spent.fees.is_free() {
+            true => String::new(),
+            false => [
+                row("judge requests", |column| column.fees.requests),
+                row("judge tokens read", |column| column.fees.tokens_read),
+                row("judge tokens written", |column| column.fees.tokens_written),
+            ]
+            .concat(),
+        };
         format!(
             "<h2>Ledger</h2><p>Billed is what the algorithm asked for; spent is what really ran, \
              the sample without search included.</p>\
-             <table><tr><th></th><th>billed</th><th>spent</th></tr>{}{}{}{}</table>{peak}",
+             <table><tr><th></th><th>billed</th><th>spent</th></tr>{}{}{}{}{fees}</table>{peak}",
             row("search NFE", |column| column.search_nfe),
             row("final NFE", |column| column.final_nfe),
             row("network passes", |column| column.passes),

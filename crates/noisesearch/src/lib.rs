@@ -51,6 +51,7 @@ mod verify;
 pub use error::{Error, ErrorKind};
 pub use noisesearch_models::nn::isa::Isa;
 pub use noisesearch_models::task;
+pub use noisesearch_verifiers::command::exit_at_once;
 pub use noisesearch_verifiers::picture;
 pub use report::report;
 pub use run::{resume, run};

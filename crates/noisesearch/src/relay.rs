@@ -149,9 +149,11 @@ fn judge_batch(engine: &Engine, step: Halfway) -> Result<Done, Error> {
         solved,
         mut done,
     } = step;
-    let before = engine.spent().verifier_calls;
+    let before = engine.spent();
     let made = engine.judge(solved)?;
     done.made.extend(jobs.into_iter().zip(made));
-    done.spent.verifier_calls = engine.spent().verifier_calls - before;
+    let after = engine.spent();
+    done.spent.verifier_calls = after.verifier_calls - before.verifier_calls;
+    done.spent.fees = after.fees - before.fees;
     Ok(done)
 }

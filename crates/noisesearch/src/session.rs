@@ -238,6 +238,7 @@ fn difference(after: Ledger, before: Ledger) -> Ledger {
         search_nfe: after.search_nfe - before.search_nfe,
         passes: after.passes - before.passes,
         verifier_calls: after.verifier_calls - before.verifier_calls,
+        fees: after.fees - before.fees,
         ..Ledger::default()
     }
 }

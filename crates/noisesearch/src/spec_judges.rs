@@ -93,11 +93,10 @@ impl Judges {
                 return Err(SpecError::Twice(name.clone()));
             }
         }
-        let objective = objective.unwrap_or_else(|| match verifiers.as_slice() {
-            [only] => only.clone(),
-            several => format!("rank({})", several.join(",")),
-        });
-        let objective = Objective::parse(&objective, &scored)?;
+        let objective = match objective {
+            Some(text) => Objective::parse(&text, &scored)?,
+            None => Objective::usual(verifiers.len())?,
+        };
         let read = objective.verifiers();
         if let Some(&watched) = read.iter().find(|&&index| index >= verifiers.len()) {
             return Err(SpecError::Watched(scored[watched].clone()));

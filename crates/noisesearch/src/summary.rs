@@ -1,6 +1,6 @@
 //! What came out of a run: `summary.json` and the object printed by `--json`.
 
-use noisesearch_core::ledger::Ledger;
+use noisesearch_core::ledger::{Fees, Ledger};
 use noisesearch_core::recipe::{Recipe, RecipeId};
 use noisesearch_core::search::StopReason;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub struct Column {
     pub passes: u64,
     /// Scores asked of verifiers.
     pub verifier_calls: u64,
+    /// What verifiers were charged; left out when nothing.
+    #[serde(default, skip_serializing_if = "Fees::is_free")]
+    pub fees: Fees,
 }
 
 impl From<Ledger> for Column {
@@ -75,6 +78,7 @@ impl From<Ledger> for Column {
             final_nfe: ledger.final_nfe,
             passes: ledger.passes,
             verifier_calls: ledger.verifier_calls,
+            fees: ledger.fees,
         }
     }
 }

@@ -26,10 +26,11 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<Exit> {
     let mut written = Ok(());
     let mut head = Some(heads(names)).filter(|_| !args.json);
     let mut told = |scored: &Scored| {
-        if !args.json && written.is_ok() {
+        if !args.json {
             let head = head.take().unwrap_or_default();
             written = writeln!(out, "{head}{}", line(names, scored));
         }
+        written.is_ok()
     };
     let scored = measure::score(&verifiers, &listing.files, &tasks, &mut told)?;
     written?;

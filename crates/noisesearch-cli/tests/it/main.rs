@@ -12,13 +12,20 @@ mod disk_runs;
 #[cfg(feature = "hub")]
 mod download;
 mod families;
+#[cfg(feature = "judge")]
+mod fees;
 mod first_order;
 mod folders;
 mod half;
 #[cfg(feature = "hub")]
 #[path = "../../../noisesearch/tests/hub/server.rs"]
 mod hub_server;
+#[cfg(feature = "judge")]
+#[allow(dead_code)]
+#[path = "../../../noisesearch-verifiers/tests/llm/server.rs"]
+mod llm_server;
 mod measure;
 mod previews;
+mod programs;
 mod slow_program;
 mod study;

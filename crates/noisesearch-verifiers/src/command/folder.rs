@@ -1,5 +1,6 @@
 //! A folder that only this user can read and that goes away with its owner.
 
+use super::leftover::{self, Leftover};
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,7 +18,8 @@ impl Folder {
         for number in 0..TRIES {
             let name = format!("noisesearch-{}-{number}", std::process::id());
             let path = below.join(name);
-            match DirBuilder::new().mode(0o700).create(&path) {
+            let create = || DirBuilder::new().mode(0o700).create(&path);
+            match leftover::make(create, |()| Some(Leftover::Folder(path.clone()))) {
                 Ok(()) => return Ok(Self(path)),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -53,5 +55,6 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+        leftover::gone(&Leftover::Folder(std::mem::take(&mut self.0)));
     }
 }

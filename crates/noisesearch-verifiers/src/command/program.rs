@@ -1,5 +1,6 @@
 //! A program that is spoken to by lines, and is never waited for longer than agreed.
 
+use super::leftover::{self, Leftover};
 use crate::limits::{
     COMMAND_CPU_SECONDS_MAX, COMMAND_FILE_BYTES_MAX, COMMAND_MEMORY_BYTES_MAX,
     COMMAND_OPEN_FILES_MAX, COMMAND_REPLY_BYTES_MAX, COMMAND_SECONDS, COMMAND_SECONDS_MAX,
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds for one batch, a whole number.
 pub const SECONDS: &str = "NOISESEARCH_CMD_SECONDS";
+/// Address space, such as `16GB`, or `none` for no limit.
+pub const MEMORY: &str = "NOISESEARCH_CMD_MEMORY";
 
 /// What a program may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,26 +48,50 @@ impl Default for Limits {
     }
 }
 
+/// A variable that sets no limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// A time limit that is none.
+    #[error("{SECONDS} is `{0}`; it is a whole number of seconds from 1 to {COMMAND_SECONDS_MAX}")]
+    Seconds(String),
+    /// A number of bytes that is none.
+    #[error(
+        "{MEMORY} is `{0}`; it is a whole number and its unit, such as 16GB or 500MB, or none \
+         for no limit"
+    )]
+    Memory(String),
+}
+
 impl Limits {
     /// The default ones with what variables say, looked up by name; one that is empty is not set.
-    ///
-    /// # Errors
-    /// The text of [`SECONDS`] where it is not a number of seconds from 1 to a day.
-    pub fn from_variables(look: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let text = look(SECONDS).filter(|text| !text.trim().is_empty());
-        let Some(text) = text else {
-            return Ok(Self::default());
-        };
-        let seconds = text.trim().parse().ok();
-        let seconds = seconds.filter(|seconds| (1..=COMMAND_SECONDS_MAX).contains(seconds));
-        match seconds {
-            None => Err(text.chars().take(80).collect()),
-            Some(seconds) => Ok(Self {
-                batch: Duration::from_secs(seconds),
-                ..Self::default()
-            }),
+    pub fn from_variables(look: impl Fn(&str) -> Option<String>) -> Result<Self, LimitError> {
+        let set = |name| look(name).filter(|text| !text.trim().is_empty());
+        let shown = |text: String| text.chars().take(80).collect();
+        let mut limits = Self::default();
+        if let Some(text) = set(SECONDS) {
+            let seconds = text.trim().parse().ok();
+            let seconds = seconds.filter(|seconds| (1..=COMMAND_SECONDS_MAX).contains(seconds));
+            let seconds = seconds.ok_or_else(|| LimitError::Seconds(shown(text)))?;
+            limits.batch = Duration::from_secs(seconds);
         }
+        if let Some(text) = set(MEMORY) {
+            limits.memory = match text.trim() {
+                "none" => None,
+                size => Some(bytes(size).ok_or_else(|| LimitError::Memory(shown(text.clone())))?),
+            };
+        }
+        Ok(limits)
     }
+}
+
+/// A positive number of bytes, with its unit.
+fn bytes(text: &str) -> Option<u64> {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000)];
+    let of_unit = |(unit, bytes): &(&str, u64)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*bytes).filter(|&bytes| bytes > 0)
+    };
+    units.iter().find_map(of_unit)
 }
 
 /// How a program failed to answer.
@@ -117,15 +144,17 @@ impl Program {
     /// Starts `path` in `folder`, in a process group of its own, with nothing in its environment
     /// but `PATH`. On Linux the limits hold from before its first question.
     pub fn start(path: &Path, folder: &Path, limits: &Limits) -> io::Result<Self> {
-        let mut child = std::process::Command::new(path)
+        let mut command = std::process::Command::new(path);
+        command
             .current_dir(folder)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let group = |child: &Child| pid(child).map(Leftover::Group);
+        let mut child = leftover::make(|| command.spawn(), group)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(io::Error::other("it has no pipes"));
@@ -144,7 +173,7 @@ impl Program {
             fcntl_setfl(errors, OFlags::NONBLOCK)?;
         }
         fcntl_setfl(&program.output, OFlags::NONBLOCK)?;
-        restrict(program.pid(), limits)?;
+        restrict(pid(&program.child), limits)?;
         Ok(program)
     }
 
@@ -251,7 +280,8 @@ impl Program {
         let deadline = Instant::now() + time;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
-            let status = waitid(WaitId::Pid(self.pid()?), options).ok().flatten();
+            let status = waitid(WaitId::Pid(pid(&self.child)?), options);
+            let status = status.ok().flatten();
             if let Some(status) = status {
                 return Some(match (status.exit_status(), status.terminating_signal()) {
                     (Some(code), _) => format!("exit status {code}"),
@@ -265,10 +295,10 @@ impl Program {
             let _ = wait_for(&mut [], Duration::from_millis(5));
         }
     }
+}
 
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
-    }
+fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()).ok()?)
 }
 
 impl Drop for Program {
@@ -276,8 +306,9 @@ impl Drop for Program {
     fn drop(&mut self) {
         drop(self.input.take());
         self.exit(Duration::from_millis(200));
-        if let Some(group) = self.pid() {
+        if let Some(group) = pid(&self.child) {
             let _ = kill_process_group(group, Signal::KILL);
+            leftover::gone(&Leftover::Group(group));
         }
         let _ = self.child.wait();
     }

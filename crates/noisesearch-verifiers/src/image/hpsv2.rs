@@ -8,7 +8,8 @@
 //! Preprocessing is that of the `hpsv2` package: values to floats, the longer side to 224 by an
 //! antialiased bicubic on floats, which may leave `[0, 1]`, black borders, CLIP's means and
 //! deviations. torchvision before 0.17 left out the antialiasing, and so did scores computed with
-//! it; this follows torchvision since.
+//! it; this follows torchvision since. The prompt is cleaned by open_clip's tokenizer, which mends
+//! curly quotes, ligatures, wide letters and references of HTML.
 
 use super::space::{Angle, Space};
 use super::{Entry, Opened};
@@ -42,7 +43,8 @@ pub fn open(folder: &Path) -> Opened {
         },
         other => other,
     })?;
-    Angle::verifier(ENTRY.name, 1, space, |cos, _| cos)
+    // Version 1 cleaned the prompt as transformers does.
+    Angle::verifier(ENTRY.name, 2, space, |cos, _| cos)
 }
 
 fn steps(side: usize) -> Preprocess {

@@ -76,11 +76,13 @@ impl Space {
         let files = Checkpoint::of_network(folder);
         let (size, text) = files.config::<Both>("")?.sizes()?;
         let preprocess = preprocess(&files, Preprocess::clip(size.side), size.side)?;
-        Self::load(&files, size, &text, preprocess)
+        let reads = (tokenizer(&files)?, preprocess);
+        Self::load(&files, (size, &text), reads)
     }
 
     /// ViT-H/14 of open_clip, in its own layout or in that of transformers, unless a `config.json`
-    /// says otherwise. `steps` makes the preprocessing of a tower of some side.
+    /// says otherwise. Texts are cleaned as open_clip does. `steps` makes the preprocessing of a
+    /// tower of some side.
     pub fn open_h14(
         folder: &Path,
         steps: fn(usize) -> Preprocess,
@@ -90,16 +92,16 @@ impl Space {
             Some(_) => files.config::<Both>("")?.sizes()?,
             None => (Size::H14, text_h14()),
         };
-        Self::load(&files, size, &text, steps(size.side))
+        let reads = (ClipTokenizer::openai(Padding::Zero), steps(size.side));
+        Self::load(&files, (size, &text), reads)
     }
 
+    /// Two towers of these sizes, and what is done to a text and an image before them.
     fn load(
         files: &Checkpoint,
-        size: Size,
-        text: &ClipTextConfig,
-        preprocess: Preprocess,
+        (size, text): (Size, &ClipTextConfig),
+        (tokenizer, preprocess): (ClipTokenizer, Preprocess),
     ) -> std::result::Result<Self, OpenError> {
-        let tokenizer = tokenizer(files)?;
         let mut weights = files.weights("")?;
         let hash = weights.hash().to_owned();
         let place = Place::cpu();
@@ -167,8 +169,8 @@ fn text_h14() -> ClipTextConfig {
     }
 }
 
-/// The tokenizer of a folder; the vocabulary that all published CLIPs share if it has none. What
-/// a text is padded with changes nothing: no token sees those after it.
+/// The tokenizer of a folder as transformers reads it; the vocabulary that all published CLIPs
+/// share if it has none. What a text is padded with changes nothing: no token sees those after it.
 fn tokenizer(files: &Checkpoint) -> std::result::Result<ClipTokenizer, OpenError> {
     for name in ["vocab.json", "tokenizer.json"] {
         if files.file("", name)?.is_some() {

@@ -99,6 +99,15 @@ pub enum Unreadable {
     TooLarge,
 }
 
+/// Parts of a request that some endpoints refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// The judge then answers as warmly as it does by itself.
+    pub temperature: bool,
+    /// The judge then reads the schema of its answer instead of being held to it.
+    pub response_format: bool,
+}
+
 /// One picture to be graded.
 pub struct Question<'a> {
     /// Names the picture in question and answer.
@@ -109,6 +118,8 @@ pub struct Question<'a> {
     pub png: &'a [u8],
     /// Name of the judge.
     pub model: &'a str,
+    /// What its endpoint would refuse.
+    pub omitted: Omitted,
 }
 
 impl Question<'_> {
@@ -119,19 +130,28 @@ impl Question<'_> {
         };
         let asked = json!({"id": self.id, "text": text}).to_string();
         let picture = format!("data:image/png;base64,{}", base64::encode(self.png));
-        let schema = json!({"name": "grade", "strict": true, "schema": schema()});
-        json!({
+        let instruction = match self.omitted.response_format {
+            false => INSTRUCTION.to_owned(),
+            true => format!("{INSTRUCTION}\nThe JSON schema of the object: {}", schema()),
+        };
+        let mut body = json!({
             "model": self.model,
-            "temperature": 0,
             "messages": [
-                {"role": "system", "content": INSTRUCTION},
+                {"role": "system", "content": instruction},
                 {"role": "user", "content": [
                     {"type": "text", "text": asked},
                     {"type": "image_url", "image_url": {"url": picture}},
                 ]},
             ],
-            "response_format": {"type": "json_schema", "json_schema": schema},
-        })
+        });
+        if !self.omitted.temperature {
+            body["temperature"] = json!(0);
+        }
+        if !self.omitted.response_format {
+            let schema = json!({"name": "grade", "strict": true, "schema": schema()});
+            body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+        }
+        body
     }
 
     /// The grade in a response and what it cost, which is known also when there is no grade.

@@ -4,7 +4,7 @@
 //! endpoint writes nor what the HTTP library says enters a message: both may hold the key.
 
 use super::settings::Settings;
-use crate::limits::{LLM_ATTEMPTS_MAX, LLM_RESPONSE_BYTES_MAX};
+use crate::limits::{LLM_ATTEMPTS_MAX, LLM_RESPONSE_BYTES_MAX, LLM_RETRY_SECONDS_MAX};
 use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
@@ -44,7 +44,7 @@ pub enum HttpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Attempt {
     /// Too many requests, or a fault of the endpoint.
-    #[error("status {0}")]
+    #[error("status {0}{hint}", hint = hint(*.0))]
     Status(u16),
     /// Nothing in time.
     #[error("no whole response within {} s", .0.as_secs_f32())]
@@ -57,6 +57,11 @@ pub enum Attempt {
 fn hint(status: u16) -> &'static str {
     match status {
         401 | 403 => "; check NOISESEARCH_LLM_KEY",
+        400 | 422 => {
+            "; where it takes no temperature or no JSON schema, \
+             NOISESEARCH_LLM_OMIT=temperature,response_format leaves them out"
+        }
+        429 => "; NOISESEARCH_LLM_CONCURRENT=1 asks one question at a time",
         404 => "; check NOISESEARCH_LLM_URL and NOISESEARCH_LLM_MODEL",
         _ => "",
     }
@@ -66,7 +71,8 @@ fn hint(status: u16) -> &'static str {
 const UNTRUSTED: &str = "no trusted TLS; SSL_CERT_FILE names authorities of your own";
 
 enum Failed {
-    Again(Attempt),
+    /// With the wait that the endpoint asks for.
+    Again(Attempt, Option<Duration>),
     For(HttpError),
 }
 
@@ -100,22 +106,22 @@ impl Client {
     }
 
     /// The response to `body`, and how often it was sent. Waits are 1, 2, 4.. times the first
-    /// delay.
+    /// delay, or longer where the endpoint asks for it.
     pub fn post(&self, body: &Value) -> (Result<Vec<u8>, HttpError>, u32) {
         let body = body.to_string();
         let mut delay = self.settings.first_delay;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let last = match self.send(&body) {
+            let (last, asked) = match self.send(&body) {
                 Ok(response) => return (Ok(response), attempts),
                 Err(Failed::For(error)) => return (Err(error), attempts),
-                Err(Failed::Again(attempt)) => attempt,
+                Err(Failed::Again(attempt, asked)) => (attempt, asked),
             };
             if attempts == LLM_ATTEMPTS_MAX {
                 return (Err(HttpError::GaveUp { attempts, last }), attempts);
             }
-            std::thread::sleep(delay);
+            std::thread::sleep(wait(delay, asked));
             delay *= 2;
         }
     }
@@ -134,7 +140,12 @@ impl Client {
         match status {
             200..=299 => {}
             300..=399 => return Err(Failed::For(HttpError::Redirected { status })),
-            408 | 429 | 500..=599 => return Err(Failed::Again(Attempt::Status(status))),
+            408 | 429 | 500..=599 => {
+                let asked = response.headers().get("retry-after");
+                let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                let asked = asked.map(Duration::from_secs);
+                return Err(Failed::Again(Attempt::Status(status), asked));
+            }
             _ => return Err(Failed::For(HttpError::Refused { status })),
         }
         let body = response.body_mut().with_config();
@@ -146,7 +157,7 @@ impl Client {
         let words = match error {
             ureq::Error::BodyExceedsLimit(_) => return Failed::For(HttpError::TooLarge),
             ureq::Error::Timeout(_) => {
-                return Failed::Again(Attempt::Timeout(self.settings.timeout));
+                return Failed::Again(Attempt::Timeout(self.settings.timeout), None);
             }
             ureq::Error::HostNotFound => "no such host",
             ureq::Error::ConnectionFailed => "not reachable",
@@ -160,6 +171,30 @@ impl Client {
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) => UNTRUSTED,
             _ => "not HTTP",
         };
-        Failed::Again(Attempt::Connection(words))
+        Failed::Again(Attempt::Connection(words), None)
+    }
+}
+
+/// How long to wait: our own delay, or what the endpoint asks for within reason.
+fn wait(delay: Duration, asked: Option<Duration>) -> Duration {
+    let most = Duration::from_secs(LLM_RETRY_SECONDS_MAX);
+    delay.max(asked.unwrap_or_default().min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_given_the_time_it_asks_for_within_reason() {
+        let seconds = Duration::from_secs;
+        for (asked, want) in [
+            (None, 4),
+            (Some(0), 4),
+            (Some(30), 30),
+            (Some(u64::MAX), LLM_RETRY_SECONDS_MAX),
+        ] {
+            assert_eq!(wait(seconds(4), asked.map(seconds)), seconds(want));
+        }
     }
 }

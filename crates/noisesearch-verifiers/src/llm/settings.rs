@@ -1,7 +1,10 @@
 //! Where the judge is and who it is, from the environment.
 
+use super::grade::Omitted;
 use super::key::Key;
-use crate::limits::{LLM_AUTHORITIES_BYTES_MAX, LLM_CONCURRENT_MAX, LLM_SECONDS_MAX};
+use crate::limits::{
+    LLM_AUTHORITIES_BYTES_MAX, LLM_CONCURRENT, LLM_CONCURRENT_MAX, LLM_SECONDS_MAX,
+};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,11 @@ pub const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// Folder of the cached grades; empty for none.
 pub const CACHE: &str = "NOISESEARCH_LLM_CACHE";
 
+/// Requests at the same time, a whole number.
+pub const CONCURRENT: &str = "NOISESEARCH_LLM_CONCURRENT";
+/// What a request leaves out, separated by commas: `temperature`, `response_format`.
+pub const OMIT: &str = "NOISESEARCH_LLM_OMIT";
+
 /// Where the judge is and how it is asked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +34,8 @@ pub struct Settings {
     pub url: String,
     /// Name of the model.
     pub model: String,
+    /// What requests leave out.
+    pub omitted: Omitted,
     /// Sent to that URL only.
     pub key: Option<Key>,
     /// Who may vouch for the endpoint; empty for the public authorities.
@@ -63,6 +73,12 @@ pub enum SettingsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// No number of requests.
+    #[error("{CONCURRENT} is `{0}`; it is a whole number from 1 to {LLM_CONCURRENT_MAX}")]
+    Concurrent(String),
+    /// Something that a request does not have or cannot do without.
+    #[error("{OMIT} names `{0}`; it may name temperature and response_format")]
+    Omit(String),
     /// A key that no header can carry.
     #[error("{KEY} is not a key: it has spaces, line breaks or letters beyond ASCII")]
     Key,
@@ -90,19 +106,55 @@ impl Settings {
         Ok(Self {
             model: set(MODEL).ok_or(SettingsError::Missing(MODEL))?,
             url,
+            omitted: set(OMIT).map_or(Ok(Omitted::default()), |names| omitted(&names))?,
             key,
             authorities: authorities.transpose()?.unwrap_or_default(),
             cache,
-            concurrent: LLM_CONCURRENT_MAX,
+            concurrent: set(CONCURRENT).map_or(Ok(LLM_CONCURRENT), |text| concurrent(&text))?,
             timeout: Duration::from_secs(LLM_SECONDS_MAX),
             first_delay: Duration::from_secs(1),
         })
+    }
+
+    /// Which judge this is: the model, and what it is asked without, on which its answers depend.
+    pub fn judge(&self) -> String {
+        let Omitted {
+            temperature,
+            response_format,
+        } = self.omitted;
+        let without = |yes, name| if yes { name } else { "" };
+        let temperature = without(temperature, " without temperature");
+        let format = without(response_format, " without response_format");
+        format!("{}{temperature}{format}", self.model)
     }
 
     /// Whether the endpoint is this machine, which no proxy stands before.
     pub(super) fn is_local(&self) -> bool {
         host(&self.url).is_some_and(is_this_machine)
     }
+}
+
+fn concurrent(text: &str) -> Result<usize, SettingsError> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=LLM_CONCURRENT_MAX).contains(number));
+    number.ok_or_else(|| SettingsError::Concurrent(shown(text)))
+}
+
+fn omitted(names: &str) -> Result<Omitted, SettingsError> {
+    let mut omitted = Omitted::default();
+    for name in names.split(',').map(str::trim) {
+        match name {
+            "temperature" => omitted.temperature = true,
+            "response_format" => omitted.response_format = true,
+            other => return Err(SettingsError::Omit(shown(other))),
+        }
+    }
+    Ok(omitted)
+}
+
+/// What was set, short enough for a message.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 /// The certificates of a PEM file, at least one.
@@ -191,6 +243,31 @@ mod tests {
             ("HOME", "/home/a"),
         ];
         assert_eq!(settings(&none).unwrap().cache, None);
+    }
+
+    #[test]
+    fn how_the_judge_is_asked_can_be_set() {
+        let set = |name, value| settings(&[(URL, "https://a"), (MODEL, "m"), (name, value)]);
+        assert_eq!(set(CONCURRENT, " ").unwrap().concurrent, LLM_CONCURRENT);
+        assert_eq!(set(CONCURRENT, "1").unwrap().concurrent, 1);
+        for text in ["0", "257", "-1", "many"] {
+            let refused = SettingsError::Concurrent(text.to_owned());
+            assert_eq!(set(CONCURRENT, text).unwrap_err(), refused);
+        }
+        let judges = [
+            ("", "m"),
+            ("temperature", "m without temperature"),
+            ("response_format", "m without response_format"),
+            (
+                "response_format, temperature",
+                "m without temperature without response_format",
+            ),
+        ];
+        for (names, judge) in judges {
+            assert_eq!(set(OMIT, names).unwrap().judge(), judge);
+        }
+        let refused = SettingsError::Omit("model".to_owned());
+        assert_eq!(set(OMIT, "temperature,model").unwrap_err(), refused);
     }
 
     #[test]

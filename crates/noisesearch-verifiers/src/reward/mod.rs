@@ -15,7 +15,7 @@ pub mod wordpiece;
 
 pub use config::{Config, Sizes};
 
-use crate::image::Entry;
+use crate::image::{Entry, finite};
 use crate::preprocess::{Fit, Middle, Preprocess};
 use crate::verifier::{Samples, Verifier, VerifierId};
 use crate::vision::block::{Block, Names};
@@ -246,6 +246,6 @@ impl Verifier for ImageReward {
         let rewards = self.network.reward(&self.network.read(&tokens, &seen)?)?;
         let rewards: Vec<f32> = rewards.to_dtype(DType::F32)?.to_vec1()?;
         let standard = |reward: f32| (f64::from(reward) - MEAN) / STD;
-        Ok(rewards.into_iter().map(standard).collect())
+        finite(ENTRY.name, rewards.into_iter().map(standard).collect())
     }
 }

@@ -7,17 +7,18 @@ mod server;
 
 use cases::CANARY;
 use noisesearch_models::task::Task;
-use noisesearch_verifiers::llm::{Grade, Key, Llm, LlmError, Settings, Usage};
+use noisesearch_verifiers::llm::{Grade, Key, Llm, LlmError, Omitted, Settings, Usage};
 use noisesearch_verifiers::picture::Picture;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
 use server::{Request, Response, Server, graded, says, status};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn settings(server: &Server) -> Settings {
     Settings {
         url: server.url(),
         model: "a-judge".into(),
+        omitted: Omitted::default(),
         key: Key::new(CANARY),
         authorities: Vec::new(),
         cache: None,
@@ -178,6 +179,69 @@ fn what_may_pass_is_tried_again() {
         assert!(grades.unwrap()[0].is_some(), "failure {number}");
         assert_eq!(judge.cost().requests, 3, "failure {number}");
     }
+}
+
+/// The delays of the client alone, 3 ms in all here, end a run on a free tier.
+#[test]
+fn an_endpoint_that_asks_for_time_is_given_it() {
+    let server = Server::new(|request| match request.number {
+        0 => status("429 Too Many Requests\r\nRetry-After: 1", "{}"),
+        _ => fairly(request),
+    });
+    let began = Instant::now();
+    let grades = Llm::new(&settings(&server)).grade(&task(), &pictures(1));
+    assert!(grades.unwrap()[0].is_some());
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(1), "{waited:?}");
+}
+
+/// Some models take no temperature but their own, some endpoints no schema.
+#[test]
+fn what_an_endpoint_refuses_can_be_left_out() {
+    let server = Server::new(|request| {
+        let refused = ["temperature", "response_format"];
+        match refused.iter().any(|name| request.body.get(name).is_some()) {
+            true => status("400 Bad Request", "{}"),
+            false => fairly(request),
+        }
+    });
+    let whole = settings(&server);
+    let error = Llm::new(&whole).grade(&task(), &pictures(1)).unwrap_err();
+    let hint = "NOISESEARCH_LLM_OMIT=temperature,response_format";
+    assert!(error.to_string().contains(hint), "{error}");
+    let less = Settings {
+        omitted: Omitted {
+            temperature: true,
+            response_format: true,
+        },
+        ..whole.clone()
+    };
+    let judge = Llm::new(&less);
+    assert!(judge.grade(&task(), &pictures(1)).unwrap()[0].is_some());
+    assert_ne!(judge.id(), Llm::new(&whole).id(), "another judge");
+    let seen = server.seen();
+    let system = |request: &Request| request.body["messages"][0]["content"].to_string();
+    let (asked, instead) = (system(&seen[0]), system(seen.last().unwrap()));
+    assert!(!asked.contains("additionalProperties"), "{asked}");
+    assert!(instead.contains("additionalProperties"), "{instead}");
+}
+
+/// The same sentence came with every batch.
+#[test]
+fn what_was_spent_is_said_when_it_changed() {
+    let server = Server::new(fairly);
+    let judge = Llm::new(&settings(&server));
+    assert_eq!(judge.notes(), [""; 0]);
+    for requests in [2, 4] {
+        judge.grade(&task(), &pictures(2)).unwrap();
+        let notes = judge.notes();
+        let said = format!("llm so far: {requests} requests");
+        assert!(notes.len() == 1 && notes[0].starts_with(&said), "{notes:?}");
+        assert_eq!(judge.notes(), [""; 0]);
+    }
+    let fees = judge.fees();
+    let fees = (fees.requests, fees.tokens_read, fees.tokens_written);
+    assert_eq!(fees, (4, 400, 40));
 }
 
 #[test]

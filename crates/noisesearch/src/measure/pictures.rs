@@ -116,11 +116,11 @@ fn unreadable(path: &Path, source: std::io::Error) -> MeasureError {
 }
 
 /// Reads the files in order and hands them on in groups of neighbours that are of one size, for
-/// which `key` is the same.
+/// which `key` is the same, until `take` says that no more are wanted.
 pub fn in_groups<K: PartialEq>(
     files: &[PathBuf],
     mut key: impl FnMut(&Found) -> Result<K, MeasureError>,
-    mut take: impl FnMut(K, Vec<Found>) -> Result<(), MeasureError>,
+    mut take: impl FnMut(K, Vec<Found>) -> Result<bool, MeasureError>,
 ) -> Result<(), MeasureError> {
     let mut group: Option<(K, Vec<Found>)> = None;
     for path in files {
@@ -131,13 +131,14 @@ pub fn in_groups<K: PartialEq>(
                 some.push(found);
             }
             _ => {
-                if let Some((k, some)) = group.replace((of, vec![found])) {
-                    take(k, some)?;
+                let whole = group.replace((of, vec![found]));
+                if !whole.map_or(Ok(true), |(k, some)| take(k, some))? {
+                    return Ok(());
                 }
             }
         }
     }
-    group.map_or(Ok(()), |(k, some)| take(k, some))
+    group.map_or(Ok(()), |(k, some)| take(k, some).map(drop))
 }
 
 fn alike(a: &Found, b: &Found) -> bool {

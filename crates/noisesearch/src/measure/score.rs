@@ -66,12 +66,13 @@ pub fn open(
     Ok(verifiers)
 }
 
-/// Scores the files in order; `told` hears of each picture as soon as it is scored.
+/// Scores the files in order; `told` hears of each picture as soon as it is scored, and says
+/// whether to go on.
 pub fn score(
     verifiers: &[Box<dyn Verifier>],
     files: &[PathBuf],
     tasks: &Tasks,
-    told: &mut dyn FnMut(&Scored),
+    told: &mut dyn FnMut(&Scored) -> bool,
 ) -> Result<Vec<Scored>, MeasureError> {
     let mut all = Vec::with_capacity(files.len());
     let key = |found: &Found| tasks.of(found);
@@ -88,10 +89,13 @@ pub fn score(
                 passes: passes.collect(),
                 scores,
             };
-            told(&scored);
+            let on = told(&scored);
             all.push(scored);
+            if !on {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     })?;
     Ok(all)
 }

@@ -103,7 +103,7 @@ pub fn describe(
             None => features = Some(more),
         }
         told(features.as_ref().map_or(0, Features::len));
-        Ok(())
+        Ok(true)
     })?;
     let none = MetricError::TooFew {
         metric: "a covariance",
