@@ -37,9 +37,11 @@ pub fn run(
 ) -> Result<Summary, Error> {
     let began = Instant::now();
     let engines = Engines::open(registry, spec)?;
+    let fingerprint = begin(spec, &engines).map_err(|source| Error::Journal {
+        run: out.to_owned(),
+        source,
+    })?;
     let run = RunDir::create(out, spec)?;
-    let fingerprint =
-        identity::of_run(spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
     let opened = Journal::create(&run.files, &fingerprint);
     let opened = opened.map_err(|source| journal_error(&run, source))?;
     Work {
@@ -84,6 +86,13 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     }
     .go(opened, control)
     .map_err(|error| error.of_run(run.files.path()))
+}
+
+/// The fingerprint of a new run, which fits in a journal.
+fn begin(spec: &Checked, engines: &Engines) -> Result<Fingerprint, JournalError> {
+    let fingerprint = identity::of_run(spec, engines.finals())?;
+    Journal::check(&fingerprint)?;
+    Ok(fingerprint)
 }
 
 /// The first plain noise at the final steps: what the model gives without search.

@@ -73,11 +73,18 @@ impl RunDir {
             });
         }
         let fresh = format!(".{name}.{}.new", std::process::id());
-        let made = Directory::create(&out.join(&fresh)).map_err(disk)?;
-        made.replace(SPEC, text.as_bytes()).map_err(disk)?;
-        Directory::create(&out.join(&fresh).join(IMAGES)).map_err(disk)?;
-        let name = parent.rename_new(&fresh, &name).map_err(disk)?;
-        Ok(Self::at(&out.join(name)))
+        let made =
+            Self::fill(&out.join(&fresh), &text).and_then(|()| parent.rename_new(&fresh, &name));
+        if made.is_err() {
+            parent.discard(&fresh);
+        }
+        Ok(Self::at(&out.join(made.map_err(disk)?)))
+    }
+
+    /// Makes a directory with all that a run begins with.
+    fn fill(fresh: &Path, spec: &str) -> Result<(), DiskError> {
+        Directory::create(fresh)?.replace(SPEC, spec.as_bytes())?;
+        Directory::create(&fresh.join(IMAGES)).map(drop)
     }
 
     /// The run at `path` and its spec, checked against what there is here.
