@@ -65,7 +65,7 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     let (run, spec) = RunDir::open(dir, registry)?;
     let engines = Engines::open(registry, &spec)?;
     let fingerprint =
-        identity::of_run(&spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
+        identity::of_run(&spec, &engines).map_err(|source| journal_error(&run, source))?;
     let opened = match Journal::open(&run.files, &fingerprint) {
         // Stopped between its first file and its journal.
         Err(JournalError::Missing) if run.bytes(SUMMARY)?.is_none() => {
@@ -90,7 +90,7 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
 
 /// The fingerprint of a new run, which fits in a journal.
 fn begin(spec: &Checked, engines: &Engines) -> Result<Fingerprint, JournalError> {
-    let fingerprint = identity::of_run(spec, engines.finals())?;
+    let fingerprint = identity::of_run(spec, engines)?;
     Journal::check(&fingerprint)?;
     Ok(fingerprint)
 }

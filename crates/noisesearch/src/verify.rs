@@ -46,7 +46,7 @@ pub struct Mismatch {
 pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
     let engines = Engines::open(registry, &spec)?;
-    let print = identity::of_run(&spec, engines.finals());
+    let print = identity::of_run(&spec, &engines);
     let print = print.map_err(|source| journal_error(&run, source))?;
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(&run, source))?;
     if let Some(difference) = snapshot.fingerprint.difference(&print) {
