@@ -79,13 +79,13 @@ pub enum Error {
         /// Why.
         source: PictureError,
     },
-    /// Too little room on the disk.
+    /// Too little room on the disk to begin.
     #[error(
         "{} has {free} bytes free; a run needs {FREE_BYTES_MIN}: make room and try again",
         path.display()
     )]
     DiskFull {
-        /// The run directory.
+        /// Where it was to be made.
         path: PathBuf,
         /// Bytes free.
         free: u64,
@@ -129,10 +129,12 @@ impl Error {
         match self {
             Self::Spec(_) | Self::NotARun { .. } => ErrorKind::Usage,
             Self::Task(_) | Self::Open(_) | Self::Unreadable { .. } => ErrorKind::Refused,
-            Self::Replay(_) | Self::Tensor(_) | Self::Picture { .. } | Self::Diverged { .. } => {
-                ErrorKind::Failed
-            }
-            Self::DiskFull { .. } | Self::Verifier { .. } => ErrorKind::Resumable,
+            Self::Replay(_)
+            | Self::Tensor(_)
+            | Self::Picture { .. }
+            | Self::Diverged { .. }
+            | Self::DiskFull { .. } => ErrorKind::Failed,
+            Self::Verifier { .. } => ErrorKind::Resumable,
             Self::Disk { source, .. } => disk_kind(source),
             Self::Journal { source, .. } => match source {
                 JournalError::Disk(source) => disk_kind(source),

@@ -298,7 +298,7 @@ fn a_disk_that_is_too_small_is_refused_with_free_and_needed_bytes() {
         return;
     };
     let refused = scratch.run(&cheap(&["--budget", "2evals", "--out", "disk"]));
-    assert_eq!(refused.code, Some(3), "{}", refused.err);
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
     assert!(
         refused.err.contains(" 8388608 bytes free"),
         "{}",
