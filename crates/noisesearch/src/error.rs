@@ -90,6 +90,16 @@ pub enum Error {
         /// Bytes free.
         free: u64,
     },
+    /// A run without a summary of what it is now.
+    #[error(
+        "{} has nothing to report: it is at work, or was killed since it last stopped; \
+         resume it and let it end, or stop it",
+        run.display()
+    )]
+    Unfinished {
+        /// The run directory.
+        run: PathBuf,
+    },
     /// Not a run directory.
     #[error("{} is no run: it has no {missing}", path.display())]
     NotARun {
@@ -127,7 +137,7 @@ impl Error {
     /// What a program should make of it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Spec(_) | Self::NotARun { .. } => ErrorKind::Usage,
+            Self::Spec(_) | Self::NotARun { .. } | Self::Unfinished { .. } => ErrorKind::Usage,
             Self::Task(_) | Self::Open(_) | Self::Unreadable { .. } => ErrorKind::Refused,
             Self::Replay(_)
             | Self::Tensor(_)

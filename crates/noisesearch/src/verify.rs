@@ -56,8 +56,9 @@ pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification
         return Err(journal_error(&run, source));
     }
     let mut checks = Vec::new();
-    // A run that was killed has no summary; its images still say what they are.
-    let ended = summary(&run).ok();
+    // A run that was killed has no summary, or that of an earlier stop; its images still say what
+    // they are.
+    let ended = summary(&run, snapshot.head)?;
     let shown = |name| match (&ended, name) {
         (Some(summary), BASELINE) => summary.baseline.is_some(),
         (Some(summary), _) => summary.best.is_some(),
