@@ -57,7 +57,7 @@ pub fn of(result: anyhow::Result<Exit>) -> Exit {
     }
     say(&format!("error: {}", message(&error)));
     let exit = kind(&error);
-    if exit != Exit::Stopped || disk_too_small(&error) {
+    if exit != Exit::Stopped {
         return exit;
     }
     if error.is::<StudyError>() {
@@ -83,11 +83,6 @@ fn message(error: &anyhow::Error) -> String {
         .map(ToString::to_string)
         .reduce(add)
         .unwrap_or_default()
-}
-
-/// Whether there was no room to begin with.
-fn disk_too_small(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::DiskFull { .. }))
 }
 
 /// The exit of a command line that could not be read, or that asked for help.

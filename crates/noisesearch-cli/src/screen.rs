@@ -122,10 +122,9 @@ impl Observer for Screen {
         if self.spec.is_none() {
             self.announce(spec);
         }
-        let again = if told > 1 {
-            format!(", resumed after {told} candidates")
-        } else {
-            "".into()
+        let again = match told {
+            0 => String::new(),
+            told => format!(", resumed after {told} candidates"),
         };
         self.line(&format!("run directory {}{again}", run.display()));
     }

@@ -140,6 +140,14 @@ pub enum JournalError {
 }
 
 impl<'d> Journal<'d> {
+    /// Whether a journal with this fingerprint can begin, before anything is written.
+    ///
+    /// # Errors
+    /// [`JournalError::LineTooLong`] when it does not fit in the first line.
+    pub fn check(fingerprint: &Fingerprint) -> Result<(), JournalError> {
+        line::write(Head::default(), &line::first(fingerprint)).map(drop)
+    }
+
     /// Locks the run directory and begins a journal there.
     ///
     /// # Errors

@@ -43,15 +43,18 @@ impl Directory {
         }
     }
 
-    /// The directory, made with those above it where they are missing.
+    /// The directory, made durably with those above it where they are missing.
     pub fn ensure(path: &Path) -> Result<Self, DiskError> {
-        let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
-        let name = path.display().to_string();
-        made.map_err(|source| DiskError::Io {
-            action: Action::Write,
-            name,
-            source,
-        })?;
+        let missing = |level: &&Path| !level.as_os_str().is_empty() && !level.is_dir();
+        let levels: Vec<&Path> = path.ancestors().take_while(missing).collect();
+        for level in levels.into_iter().rev() {
+            match make(level) {
+                // Somebody else was faster.
+                Err(DiskError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists && level.is_dir() => {}
+                made => made?,
+            }
+        }
         Ok(Self::new(path))
     }
 
@@ -60,28 +63,8 @@ impl Directory {
     /// # Errors
     /// When it exists already, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
-        let failed = |action| {
-            move |source| DiskError::Io {
-                action,
-                name: path.display().to_string(),
-                source,
-            }
-        };
-        let above = match path.parent() {
-            Some(above) if !above.as_os_str().is_empty() => above,
-            _ => Path::new("."),
-        };
-        let make = |path: &Path, recursive| {
-            DirBuilder::new()
-                .mode(0o700)
-                .recursive(recursive)
-                .create(path)
-        };
-        make(above, true).map_err(failed(Action::Write))?;
-        make(path, false).map_err(failed(Action::Write))?;
-        File::open(above)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed(Action::Sync))?;
+        Self::ensure(above(path))?;
+        make(path)?;
         Ok(Self::new(path))
     }
 
@@ -113,8 +96,7 @@ impl Directory {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
                 Err(error) => return Err(self.error(Action::Rename, &name, error, 0)),
                 Ok(()) => {
-                    let synced = File::open(&self.path).and_then(|dir| dir.sync_all());
-                    synced.map_err(|error| self.error(Action::Sync, &name, error, 0))?;
+                    sync(&self.path).map_err(|error| self.error(Action::Sync, &name, error, 0))?;
                     return Ok(name);
                 }
             }
@@ -135,6 +117,22 @@ impl Directory {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes a directory inside this one with all that is in it, as far as that can be done.
+    pub fn discard(&self, name: &str) {
+        drop(std::fs::remove_dir_all(self.path.join(name)));
+    }
+
+    /// Names of what is in it, in no order; none where it is not there.
+    pub fn names(&self) -> Result<Vec<String>, DiskError> {
+        let failed = |source| self.error(Action::Read, "", source, 0);
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect::<io::Result<_>>().map_err(failed)
     }
 
     /// Writes a temporary file and renames it over `name`.
@@ -201,16 +199,12 @@ impl Directory {
     }
 
     /// Removes temporary files of processes that are no more. What cannot be removed stays.
-    fn sweep(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.path) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let process = name.to_str().and_then(|name| name.strip_suffix(".tmp"));
+    pub fn sweep(&self) {
+        for name in self.names().unwrap_or_default() {
+            let process = name.strip_suffix(".tmp");
             let process = process.and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
             if process.is_some_and(|process| !alive(process)) {
-                drop(std::fs::remove_file(entry.path()));
+                drop(self.remove(&name));
             }
         }
     }
@@ -226,6 +220,35 @@ impl Directory {
         }
         "another process".to_owned()
     }
+}
+
+/// Makes one directory, durably.
+fn make(path: &Path) -> Result<(), DiskError> {
+    let failed = |action| {
+        move |source| DiskError::Io {
+            action,
+            name: path.display().to_string(),
+            source,
+        }
+    };
+    let made = DirBuilder::new().mode(0o700).create(path);
+    made.map_err(failed(Action::Write))?;
+    sync(above(path)).map_err(failed(Action::Sync))
+}
+
+/// The directory that a path is in.
+fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes durable which names a directory has.
+fn sync(directory: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(directory.to_owned()));
+    File::open(directory)?.sync_all()
 }
 
 /// Whether a process of this number exists, be it ours or not.
@@ -304,17 +327,22 @@ impl Disk for Directory {
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
         self.write_whole(name, bytes, true)?;
-        let directory = File::open(&self.path).and_then(|dir| dir.sync_all());
-        directory.map_err(|source| self.error(Action::Sync, name, source, 0))
+        sync(&self.path).map_err(|source| self.error(Action::Sync, name, source, 0))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    thread_local! {
+        /// Directories that were synced, in order.
+        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn scratch(name: &str) -> Directory {
         let path = std::env::temp_dir().join(format!("noisesearch-{name}-{}", std::process::id()));
@@ -349,6 +377,25 @@ mod tests {
             Err(DiskError::Io { .. })
         ));
         assert!(matches!(disk.read("..", 4), Err(DiskError::Io { .. })));
+        std::fs::remove_dir_all(disk.path()).unwrap();
+    }
+
+    /// After a loss of power a run is there only if every directory on the way to it is; once only
+    /// the last one's name was made durable.
+    #[test]
+    fn every_directory_that_is_made_is_durable() {
+        let disk = scratch("levels");
+        let path = |name: &str| disk.path().join(name);
+        SYNCED.take();
+        Directory::ensure(&path("a/b/c")).unwrap();
+        assert_eq!(SYNCED.take(), [path(""), path("a"), path("a/b")]);
+        Directory::ensure(&path("a/b/c")).unwrap();
+        assert!(SYNCED.take().is_empty());
+        Directory::create(&path("a/d/e")).unwrap();
+        assert_eq!(SYNCED.take(), [path("a"), path("a/d")]);
+        assert!(Directory::create(&path("a/d/e")).is_err());
+        std::fs::write(path("file"), b"").unwrap();
+        assert!(Directory::ensure(&path("file/below")).is_err());
         std::fs::remove_dir_all(disk.path()).unwrap();
     }
 

@@ -181,6 +181,12 @@ impl Engine {
         self.preview.as_ref().map(|_| preview::name())
     }
 
+    /// Channels, rows and columns of its latents.
+    pub(crate) fn latent(&self) -> [usize; 3] {
+        let shape = self.denoiser.shape();
+        [shape.channels, shape.height, shape.width]
+    }
+
     /// Whether a search can follow the gradient of this verifier here.
     pub fn follows(&self, name: VerifierName) -> bool {
         let mut named = self

@@ -79,16 +79,26 @@ pub enum Error {
         /// Why.
         source: PictureError,
     },
-    /// Too little room on the disk.
+    /// Too little room on the disk to begin.
     #[error(
         "{} has {free} bytes free; a run needs {FREE_BYTES_MIN}: make room and try again",
         path.display()
     )]
     DiskFull {
-        /// The run directory.
+        /// Where it was to be made.
         path: PathBuf,
         /// Bytes free.
         free: u64,
+    },
+    /// A run without a summary of what it is now.
+    #[error(
+        "{} has nothing to report: it is at work, or was killed since it last stopped; \
+         resume it and let it end, or stop it",
+        run.display()
+    )]
+    Unfinished {
+        /// The run directory.
+        run: PathBuf,
     },
     /// Not a run directory.
     #[error("{} is no run: it has no {missing}", path.display())]
@@ -127,12 +137,14 @@ impl Error {
     /// What a program should make of it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Spec(_) | Self::NotARun { .. } => ErrorKind::Usage,
+            Self::Spec(_) | Self::NotARun { .. } | Self::Unfinished { .. } => ErrorKind::Usage,
             Self::Task(_) | Self::Open(_) | Self::Unreadable { .. } => ErrorKind::Refused,
-            Self::Replay(_) | Self::Tensor(_) | Self::Picture { .. } | Self::Diverged { .. } => {
-                ErrorKind::Failed
-            }
-            Self::DiskFull { .. } | Self::Verifier { .. } => ErrorKind::Resumable,
+            Self::Replay(_)
+            | Self::Tensor(_)
+            | Self::Picture { .. }
+            | Self::Diverged { .. }
+            | Self::DiskFull { .. } => ErrorKind::Failed,
+            Self::Verifier { .. } => ErrorKind::Resumable,
             Self::Disk { source, .. } => disk_kind(source),
             Self::Journal { source, .. } => match source {
                 JournalError::Disk(source) => disk_kind(source),

@@ -7,12 +7,15 @@
 //!
 //! After a search in another number format the order of the nearest is not certain, so its best are
 //! a short list; the new scores, which are of the pictures that are handed out, choose from it.
+//!
+//! What an earlier process made again is found where it put it.
 
+use crate::engine::Made;
 use crate::error::Error;
 use crate::picture::Picture;
 use crate::record::Recorder;
 use crate::run::shown;
-use crate::rundir::BEST;
+use crate::rundir::{BEST, RunDir};
 use crate::session::Session;
 use crate::summary::Shown;
 use noisesearch_core::drive::Verdict;
@@ -67,6 +70,11 @@ pub fn answer(
         let (made, charged, cost) = remake(session, recorder, &kept)?;
         (billed, spent) = (sum(billed, charged), sum(spent, as_final(cost)));
         again = made;
+    }
+    // Where something was made again, the best of that is `best.png`.
+    if again.is_empty() {
+        let finalists: Vec<JobId> = kept.iter().map(|(job, _)| *job).collect();
+        session.crown(&finalists)?;
     }
     let mut best = kept.first().map(|(_, shown)| Shown {
         image: session.run.path(BEST),
@@ -132,8 +140,18 @@ fn remake(
         return Ok((Vec::new(), Ledger::default(), Ledger::default()));
     }
     let finals = session.engines.finals();
-    let views = wanted.iter().map(|(_, _, recipe, _)| (recipe, View::Final));
-    let (made, cost) = session.make(finals, &views.collect::<Vec<_>>())?;
+    let (mut found, mut missing) = (Vec::with_capacity(wanted.len()), Vec::new());
+    for (_, job, recipe, _) in &wanted {
+        let earlier = found_again(session.run, recorder, *job, recipe)?;
+        if earlier.is_none() {
+            missing.push((recipe, View::Final));
+        }
+        found.push(earlier);
+    }
+    let (made, cost) = match missing.is_empty() {
+        true => (Vec::new(), Ledger::default()),
+        false => session.make(finals, &missing)?,
+    };
     let nfe = wanted.iter().map(|(.., nfe)| nfe).sum::<u64>();
     let charged = Ledger {
         final_nfe: nfe,
@@ -142,8 +160,9 @@ fn remake(
         ..Ledger::default()
     };
     let mut again = Vec::with_capacity(wanted.len());
-    for ((place, job, recipe, _), made) in wanted.into_iter().zip(made) {
-        let (Ok(Outcome::Scored(scores)), Some(picture)) = (made.result, made.picture) else {
+    let mut made = made.into_iter();
+    for ((place, job, recipe, _), found) in wanted.into_iter().zip(found) {
+        let Some((scores, picture)) = found.or_else(|| finished(made.next()?)) else {
             let text = format!(
                 "candidate {} failed when it was made again; it stays as the search saw it",
                 job.0
@@ -167,6 +186,34 @@ fn remake(
     let jobs: Vec<JobId> = order.into_iter().map(|place| again[place].job).collect();
     again.sort_by_key(|again| jobs.iter().position(|job| *job == again.job));
     Ok((again, charged, cost))
+}
+
+/// What an earlier process made again of a candidate: in a place of its own where all that are kept
+/// are made again, else `best.png`.
+fn found_again(
+    run: &RunDir,
+    recorder: &Recorder,
+    job: JobId,
+    recipe: &Recipe,
+) -> Result<Option<(Scores, Picture)>, Error> {
+    let image = match recorder.spec.files.is_ladder() {
+        true => run.made_again(job)?,
+        false => run.image(BEST)?,
+    };
+    let Some((picture, record)) = image else {
+        return Ok(None);
+    };
+    let same = record.job.is_none() && record.recipe == *recipe;
+    let scores = record.scores(&recorder.spec.scored());
+    let scores = scores.filter(|_| same && record.fingerprint == *recorder.fingerprint);
+    Ok(scores.map(|scores| (scores, picture)))
+}
+
+fn finished(made: Made) -> Option<(Scores, Picture)> {
+    match made.result {
+        Ok(Outcome::Scored(scores)) => Some((scores, made.picture?)),
+        _ => None,
+    }
 }
 
 fn sum(mut one: Ledger, other: Ledger) -> Ledger {

@@ -27,6 +27,8 @@ pub struct Gallery<'a> {
     candidates: BTreeMap<JobId, Candidate>,
     forget: bool,
     on_disk: BTreeSet<JobId>,
+    /// Whether what earlier processes left on disk was looked through.
+    swept: bool,
     best: Option<JobId>,
 }
 
@@ -40,6 +42,7 @@ impl<'a> Gallery<'a> {
             candidates,
             forget,
             on_disk,
+            swept: false,
             best: None,
         }
     }
@@ -74,9 +77,8 @@ impl<'a> Gallery<'a> {
         }
     }
 
-    /// Puts the images of `finalists` on disk, best first, and removes those of others. Returns
-    /// whether `best.png` was replaced.
-    pub fn settle(&mut self, finalists: &[JobId]) -> Result<bool, Error> {
+    /// Puts the images of `finalists` on disk, best first, and removes those of others.
+    pub fn settle(&mut self, finalists: &[JobId]) -> Result<(), Error> {
         self.trim(finalists);
         for &job in finalists {
             self.save(job)?;
@@ -86,12 +88,12 @@ impl<'a> Gallery<'a> {
                 candidate.picture = None;
             }
         }
-        let old: Vec<JobId> = self
-            .on_disk
-            .iter()
-            .copied()
-            .filter(|job| !finalists.contains(job))
-            .collect();
+        let mut old: Vec<JobId> = self.on_disk.iter().copied().collect();
+        if !self.swept {
+            old.extend(self.run.candidates()?);
+            self.swept = true;
+        }
+        old.retain(|job| !finalists.contains(job));
         for job in old {
             self.run
                 .images
@@ -99,6 +101,12 @@ impl<'a> Gallery<'a> {
                 .map_err(|source| self.run.disk(source))?;
             self.on_disk.remove(&job);
         }
+        Ok(())
+    }
+
+    /// Makes the settled image of the first of `finalists` `best.png`; returns whether that was
+    /// replaced.
+    pub fn crown(&mut self, finalists: &[JobId]) -> Result<bool, Error> {
         let best = finalists.first().copied();
         if best == self.best {
             return Ok(false);

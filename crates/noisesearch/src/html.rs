@@ -136,11 +136,9 @@ impl Page<'_> {
         let mut points: Vec<(f64, noisesearch_core::job::JobId, &Scores)> = Vec::new();
         for told in self.snapshot.entries.iter().flat_map(|entry| &entry.told) {
             nfe += told.nfe;
-            points.extend(
-                told.outcome
-                    .scores()
-                    .map(|scores| (nfe as f64, told.job, scores)),
-            );
+            let scores = told.outcome.scores();
+            let scores = scores.filter(|scores| scores.values().len() == names.len());
+            points.extend(scores.map(|scores| (nfe as f64, told.job, scores)));
         }
         let best = best_so_far(&self.spec.objective, &points);
         let mut charts = String::new();

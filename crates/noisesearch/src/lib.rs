@@ -6,6 +6,7 @@
 //! ```
 
 pub mod advise;
+mod before;
 mod cache;
 mod chart;
 pub mod disk;

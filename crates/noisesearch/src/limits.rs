@@ -12,6 +12,10 @@ pub const COUNT_MAX: usize = 64;
 /// Guidance: above this every model saturates.
 pub const GUIDANCE_MAX: f32 = 100.0;
 
+/// Characters of a prompt or class: far beyond what any text encoder reads, and with each escaped
+/// as six they still fit in the first line of a journal.
+pub const SUBJECT_CHARS_MAX: usize = 10_000;
+
 /// Bytes of a config file: specs are small.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 

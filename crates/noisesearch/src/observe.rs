@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Told how a run goes, on the thread that runs it. Every method may be left out.
 pub trait Observer {
-    /// The run directory is there and the search begins; `told` candidates are already in the
+    /// The run directory is there and the work begins; `told` candidates are already in the
     /// journal when a run is resumed.
     fn started(&mut self, _run: &Path, _spec: &Checked, _told: u64) {}
 

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::grid::{Tile, grid};
 use crate::html;
+use crate::identity;
 use crate::picture::Picture;
 use crate::record::Record;
 use crate::registry::Registry;
@@ -11,37 +12,46 @@ use crate::rundir::{GRID, REPORT, RunDir, SUMMARY};
 use crate::spec::Checked;
 use crate::summary::{Shown, Summary};
 use noisesearch_core::disk::Disk;
-use noisesearch_core::journal;
+use noisesearch_core::journal::{self, Head, Snapshot};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a summary, at most: a few dozen candidates.
 const SUMMARY_BYTES_MAX: u64 = 4 << 20;
 
 /// Makes the grid and the report of the run in `dir` again and returns the report's path. Reads
-/// without a lock, so that it also works on a run that goes on.
+/// without a lock.
+///
+/// # Errors
+/// [`Error::Unfinished`] when the run has gone on since it last stopped; when the spec is not the
+/// one that began it.
 pub fn report(registry: &Registry, dir: &Path) -> Result<PathBuf, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
-    let summary = summary(&run)?;
-    write(&run, &spec, &summary)?;
+    let wrong = |source| journal_error(&run, source);
+    let snapshot = journal::read(&run.files).map_err(wrong)?;
+    identity::check_settings(&spec, &snapshot.fingerprint).map_err(wrong)?;
+    let summary = summary(&run, snapshot.head)?.ok_or_else(|| Error::Unfinished {
+        run: run.files.path().to_owned(),
+    })?;
+    write(&run, &spec, &summary, &snapshot)?;
     Ok(run.path(REPORT))
 }
 
-/// The summary of a run that was stopped or has ended.
-pub(crate) fn summary(run: &RunDir) -> Result<Summary, Error> {
+/// The summary of a run that was stopped or has ended; `None` when it has gone on since, of which
+/// its journal's head tells.
+pub(crate) fn summary(run: &RunDir, head: Head) -> Result<Option<Summary>, Error> {
     let text = run
         .files
         .read(SUMMARY, SUMMARY_BYTES_MAX)
         .map_err(|source| run.disk(source))?;
-    let missing = || Error::NotARun {
-        path: run.files.path().to_owned(),
-        missing: SUMMARY,
+    let Some(text) = text else {
+        return Ok(None);
     };
-    let summary: Summary =
-        serde_json::from_slice(&text.ok_or_else(missing)?).map_err(|error| Error::Unreadable {
-            path: run.path(SUMMARY),
-            problem: error.to_string(),
-        })?;
-    Ok(moved(summary, run))
+    let summary: Summary = serde_json::from_slice(&text).map_err(|error| Error::Unreadable {
+        path: run.path(SUMMARY),
+        problem: error.to_string(),
+    })?;
+    let present = summary.journal == head.to_string();
+    Ok(present.then(|| moved(summary, run)))
 }
 
 /// The summary with its paths as they are now, should the directory have been moved.
@@ -61,9 +71,18 @@ fn moved(mut summary: Summary, run: &RunDir) -> Summary {
     summary
 }
 
-/// Writes grid and report.
-pub(crate) fn write(run: &RunDir, spec: &Checked, summary: &Summary) -> Result<(), Error> {
+/// Writes grid and report of a run that has just stopped.
+pub(crate) fn write_of(run: &RunDir, spec: &Checked, summary: &Summary) -> Result<(), Error> {
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(run, source))?;
+    write(run, spec, summary, &snapshot)
+}
+
+fn write(
+    run: &RunDir,
+    spec: &Checked,
+    summary: &Summary,
+    snapshot: &Snapshot,
+) -> Result<(), Error> {
     let names = spec.scored();
     let mut tiles = Vec::new();
     let mut show = |title: String, shown: &Shown| -> Result<(), Error> {
@@ -95,7 +114,7 @@ pub(crate) fn write(run: &RunDir, spec: &Checked, summary: &Summary) -> Result<(
     let page = html::Page {
         spec,
         summary,
-        snapshot: &snapshot,
+        snapshot,
         image: &|shown| files(shown),
     };
     run.write(REPORT, page.html().as_bytes())

@@ -1,5 +1,6 @@
 //! Runs: begin one, go on with one.
 
+use crate::before::Before;
 use crate::engine::Made;
 use crate::engines::Engines;
 use crate::error::Error;
@@ -37,9 +38,11 @@ pub fn run(
 ) -> Result<Summary, Error> {
     let began = Instant::now();
     let engines = Engines::open(registry, spec)?;
+    let fingerprint = begin(spec, &engines).map_err(|source| Error::Journal {
+        run: out.to_owned(),
+        source,
+    })?;
     let run = RunDir::create(out, spec)?;
-    let fingerprint =
-        identity::of_run(spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
     let opened = Journal::create(&run.files, &fingerprint);
     let opened = opened.map_err(|source| journal_error(&run, source))?;
     Work {
@@ -63,7 +66,7 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     let (run, spec) = RunDir::open(dir, registry)?;
     let engines = Engines::open(registry, &spec)?;
     let fingerprint =
-        identity::of_run(&spec, engines.finals()).map_err(|source| journal_error(&run, source))?;
+        identity::of_run(&spec, &engines).map_err(|source| journal_error(&run, source))?;
     let opened = match Journal::open(&run.files, &fingerprint) {
         // Stopped between its first file and its journal.
         Err(JournalError::Missing) if run.bytes(SUMMARY)?.is_none() => {
@@ -84,6 +87,13 @@ pub fn resume(registry: &Registry, dir: &Path, control: Control) -> Result<Summa
     }
     .go(opened, control)
     .map_err(|error| error.of_run(run.files.path()))
+}
+
+/// The fingerprint of a new run, which fits in a journal.
+fn begin(spec: &Checked, engines: &Engines) -> Result<Fingerprint, JournalError> {
+    let fingerprint = identity::of_run(spec, engines)?;
+    Journal::check(&fingerprint)?;
+    Ok(fingerprint)
 }
 
 /// The first plain noise at the final steps: what the model gives without search.
@@ -136,28 +146,28 @@ impl Work<'_> {
             spec: self.spec,
             fingerprint: &self.fingerprint,
         };
+        let before = Before::of(self.run, &opened);
+        let place = self.run.files.path();
+        control.observer.started(place, self.spec, before.told);
         let gallery = Gallery::new(self.run, recorder(), forget);
         let mut session = Session::new(self.spec, &self.engines, self.run, gallery, &mut control);
         session.began = self.began;
+        session.unreported = before.unjournalled;
         let baseline = prepare(&mut session, &recorder(), &*search)?;
         let verdict = session
             .search(&mut *search, opened, rules)
             .map_err(|error| drive_error(self.run, error))?;
-        session.start();
         let finalists = search.finalists(self.spec.count);
         let kept = keep(&mut session, &recorder(), &finalists)?;
         let mut answer = finals::answer(&mut session, &recorder(), kept, &verdict)?;
         // Once a run, also when it was stopped and resumed.
-        let ended = |stop| stop != StopReason::Cancelled;
-        let before = report::summary(self.run).is_ok_and(|summary| ended(summary.stop));
-        if ended(verdict.stop)
-            && !before
+        if verdict.stop != StopReason::Cancelled
+            && !before.ended
             && let Some((picture, _)) = self.run.image(BEST)?
         {
             session.engines.finals().accept(&picture)?;
         }
         answer.spent += std::mem::take(&mut session.unreported);
-        let elapsed = session.began.elapsed().as_secs_f64();
         let summary = Summary {
             run: self.run.files.path().to_owned(),
             stop: verdict.stop,
@@ -166,11 +176,11 @@ impl Work<'_> {
             kept: answer.kept,
             billed: answer.billed.into(),
             spent: answer.spent.into(),
-            seconds: verdict.spent.seconds.max(elapsed),
+            seconds: before.seconds + session.began.elapsed().as_secs_f64(),
             peak_bytes: crate::memory::peak(),
             journal: verdict.head.to_string(),
         };
-        report::write(self.run, self.spec, &summary)?;
+        report::write_of(self.run, self.spec, &summary)?;
         let json = serde_json::to_vec_pretty(&summary).map_err(JournalError::Unwritable);
         let json = json.map_err(|source| journal_error(self.run, source))?;
         self.run.write(SUMMARY, &json)?;
@@ -233,7 +243,10 @@ fn prepare(
         }
         None => None,
     };
-    session.known(recipe, made);
+    // One that was lost is tried again where a search asks for it.
+    if made.result.is_ok() {
+        session.known(recipe, made);
+    }
     Ok(shown)
 }
 
@@ -243,7 +256,7 @@ fn keep(
     recorder: &Recorder,
     finalists: &[JobId],
 ) -> Result<Vec<(JobId, Shown)>, Error> {
-    let mut changed = session.gallery.settle(finalists)?;
+    session.gallery.settle(finalists)?;
     let missing = session.gallery.missing(finalists);
     let recipes: Vec<(JobId, Recipe)> = missing
         .into_iter()
@@ -261,10 +274,7 @@ fn keep(
                 session.gallery.restore(*job, picture);
             }
         }
-        changed |= session.gallery.settle(finalists)?;
-    }
-    if changed {
-        session.control.observer.image(&session.run.path(BEST));
+        session.gallery.settle(finalists)?;
     }
     let show = |&job: &JobId| {
         let candidate = session.gallery.get(job)?;

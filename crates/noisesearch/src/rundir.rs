@@ -12,6 +12,7 @@
 use crate::disk::Directory;
 use crate::error::Error;
 use crate::limits::{CONFIG_BYTES_MAX, FREE_BYTES_MIN, IMAGE_BYTES_MAX};
+use crate::picture::Picture;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::spec::{Checked, Spec};
@@ -73,11 +74,18 @@ impl RunDir {
             });
         }
         let fresh = format!(".{name}.{}.new", std::process::id());
-        let made = Directory::create(&out.join(&fresh)).map_err(disk)?;
-        made.replace(SPEC, text.as_bytes()).map_err(disk)?;
-        Directory::create(&out.join(&fresh).join(IMAGES)).map_err(disk)?;
-        let name = parent.rename_new(&fresh, &name).map_err(disk)?;
-        Ok(Self::at(&out.join(name)))
+        let made =
+            Self::fill(&out.join(&fresh), &text).and_then(|()| parent.rename_new(&fresh, &name));
+        if made.is_err() {
+            parent.discard(&fresh);
+        }
+        Ok(Self::at(&out.join(made.map_err(disk)?)))
+    }
+
+    /// Makes a directory with all that a run begins with.
+    fn fill(fresh: &Path, spec: &str) -> Result<(), DiskError> {
+        Directory::create(fresh)?.replace(SPEC, spec.as_bytes())?;
+        Directory::create(&fresh.join(IMAGES)).map(drop)
     }
 
     /// The run at `path` and its spec, checked against what there is here.
@@ -125,6 +133,21 @@ impl RunDir {
         Ok(self.finals.path().join(name))
     }
 
+    /// A candidate that was made again, if its image is there.
+    pub fn made_again(&self, job: JobId) -> Result<Option<(Picture, Record)>, Error> {
+        let bytes = self.finals.read(&image_name(job), IMAGE_BYTES_MAX);
+        let bytes = bytes.map_err(|source| self.disk(source))?;
+        Ok(bytes.and_then(|bytes| Record::read(&bytes)))
+    }
+
+    /// The candidates of which there are image files, whole or not. What processes that are no
+    /// more left there unfinished is removed.
+    pub fn candidates(&self) -> Result<Vec<JobId>, Error> {
+        self.images.sweep();
+        let names = self.images.names().map_err(|source| self.disk(source))?;
+        Ok(names.iter().filter_map(|name| job_of(name)).collect())
+    }
+
     /// A disk error with the run it belongs to.
     pub fn disk(&self, source: DiskError) -> Error {
         Error::Disk {
@@ -134,7 +157,7 @@ impl RunDir {
     }
 
     /// An image of the run with its record; `None` when there is none that can be read.
-    pub fn image(&self, name: &str) -> Result<Option<(crate::picture::Picture, Record)>, Error> {
+    pub fn image(&self, name: &str) -> Result<Option<(Picture, Record)>, Error> {
         Ok(self.bytes(name)?.and_then(|bytes| Record::read(&bytes)))
     }
 
@@ -173,6 +196,12 @@ impl RunDir {
 /// The file name of a candidate's image.
 pub fn image_name(job: JobId) -> String {
     format!("{:06}.png", job.0)
+}
+
+/// The job of such a name.
+fn job_of(name: &str) -> Option<JobId> {
+    let job = JobId(name.strip_suffix(".png")?.parse().ok()?);
+    (image_name(job) == name).then_some(job)
 }
 
 /// A short name of letters, digits and dashes.

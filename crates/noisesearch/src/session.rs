@@ -44,7 +44,6 @@ pub struct Session<'a, 'c> {
     pictures: BTreeMap<JobId, Picture>,
     told: u64,
     failed: u64,
-    started: bool,
 }
 
 impl<'a, 'c> Session<'a, 'c> {
@@ -69,7 +68,6 @@ impl<'a, 'c> Session<'a, 'c> {
             pictures: BTreeMap::new(),
             told: 0,
             failed: 0,
-            started: false,
         }
     }
 
@@ -114,16 +112,6 @@ impl<'a, 'c> Session<'a, 'c> {
     fn pass_notes(&mut self) {
         for note in self.engines.finals().notes() {
             self.control.observer.note(&note);
-        }
-    }
-
-    /// Tells the observer once that the search begins.
-    pub fn start(&mut self) {
-        if !self.started {
-            self.started = true;
-            self.control
-                .observer
-                .started(self.run.files.path(), self.spec, self.told);
         }
     }
 }
@@ -195,6 +183,14 @@ impl World for Searching<'_, '_, '_> {
 }
 
 impl Session<'_, '_> {
+    /// Makes the best of `finalists` `best.png` and tells the observer where that is new.
+    pub fn crown(&mut self, finalists: &[JobId]) -> Result<(), Error> {
+        if self.gallery.crown(finalists)? {
+            self.control.observer.image(&self.run.path(BEST));
+        }
+        Ok(())
+    }
+
     fn told(&mut self, news: &News) -> Result<(), Error> {
         let picture = self.pictures.remove(&news.job.id);
         self.told += 1;
@@ -212,11 +208,11 @@ impl Session<'_, '_> {
             }
             return Ok(());
         }
-        self.start();
         // Within a batch only its last candidate changes the disk.
         let finalists = news.search.finalists(keep);
-        if self.pictures.is_empty() && self.gallery.settle(&finalists)? {
-            self.control.observer.image(&self.run.path(BEST));
+        if self.pictures.is_empty() {
+            self.gallery.settle(&finalists)?;
+            self.crown(&finalists)?;
         }
         let best = finalists.first().and_then(|&job| self.gallery.get(job));
         let progress = Progress {

@@ -5,7 +5,9 @@
 //! a run is its [`Checked`] spec written without holes, so that it reproduces the run.
 
 use crate::files::Files;
-use crate::limits::{BATCH_MAX, CACHE_BYTES, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX};
+use crate::limits::{
+    BATCH_MAX, CACHE_BYTES, CONFIG_BYTES_MAX, COUNT_MAX, GUIDANCE_MAX, STEPS_MAX, SUBJECT_CHARS_MAX,
+};
 use crate::preview::Preview;
 use crate::registry::Registry;
 use crate::size::Size;
@@ -268,13 +270,21 @@ impl Spec {
     }
 }
 
-/// The task that is given, which must be one.
+/// The task that is given, which must be one, and not too long.
 fn one_task(prompt: Option<String>, class: Option<String>) -> Result<Task, SpecError> {
-    match (prompt, class) {
-        (Some(prompt), None) => Ok(Task::Prompt(prompt)),
-        (None, Some(class)) => Ok(Task::Class(class)),
-        (None, None) => Err(SpecError::NoTask),
-        (Some(_), Some(_)) => Err(SpecError::TwoTasks),
+    let (key, task) = match (prompt, class) {
+        (Some(prompt), None) => ("prompt", Task::Prompt(prompt)),
+        (None, Some(class)) => ("class", Task::Class(class)),
+        (None, None) => return Err(SpecError::NoTask),
+        (Some(_), Some(_)) => return Err(SpecError::TwoTasks),
+    };
+    let (Task::Prompt(text) | Task::Class(text)) = &task;
+    match text.chars().count() {
+        ..=SUBJECT_CHARS_MAX => Ok(task),
+        long => {
+            let long = format!("{long} characters long");
+            Err(range(key, long, format!("at most {SUBJECT_CHARS_MAX}")))
+        }
     }
 }
 

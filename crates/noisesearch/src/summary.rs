@@ -24,9 +24,10 @@ pub struct Summary {
     pub kept: Vec<Shown>,
     /// What the algorithm asked for.
     pub billed: Column,
-    /// What really ran, in all sessions: recomputation and the baseline included.
+    /// What really ran, in all sessions as far as they could say: recomputation and the baseline
+    /// included, but not what ran in a process that was killed after its last journal line.
     pub spent: Column,
-    /// Wall-clock seconds of all sessions.
+    /// Wall-clock seconds of all sessions, likewise.
     pub seconds: f64,
     /// The most bytes of memory that the process held which wrote this; left out where the system
     /// does not say.

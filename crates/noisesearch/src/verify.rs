@@ -1,6 +1,6 @@
 //! Making candidates again from their recipes and comparing: scores and pixels, exactly.
 
-use crate::engine::Made;
+use crate::engine::{Engine, Made};
 use crate::engines::Engines;
 use crate::error::Error;
 use crate::identity;
@@ -12,7 +12,7 @@ use crate::run::{baseline, journal_error};
 use crate::rundir::{BASELINE, BEST, RunDir};
 use crate::spec::{Checked, SpecError};
 use crate::summary::{Shown, Summary};
-use noisesearch_core::job::{Job, JobId, Outcome, View};
+use noisesearch_core::job::{Failure, Job, JobId, Outcome, View};
 use noisesearch_core::journal::{self, JournalError, Snapshot};
 use noisesearch_core::recipe::Recipe;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct Verification {
     pub pictures: u64,
     /// What was not the same.
     pub mismatches: Vec<Mismatch>,
+    /// What only verifiers judged otherwise that may do so when they are asked again.
+    pub varied: Vec<Mismatch>,
 }
 
 /// A candidate that is not what the run says.
@@ -46,7 +48,7 @@ pub struct Mismatch {
 pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification, Error> {
     let (run, spec) = RunDir::open(dir, registry)?;
     let engines = Engines::open(registry, &spec)?;
-    let print = identity::of_run(&spec, engines.finals());
+    let print = identity::of_run(&spec, &engines);
     let print = print.map_err(|source| journal_error(&run, source))?;
     let snapshot = journal::read(&run.files).map_err(|source| journal_error(&run, source))?;
     if let Some(difference) = snapshot.fingerprint.difference(&print) {
@@ -54,8 +56,9 @@ pub fn verify(registry: &Registry, dir: &Path, all: bool) -> Result<Verification
         return Err(journal_error(&run, source));
     }
     let mut checks = Vec::new();
-    // A run that was killed has no summary; its images still say what they are.
-    let ended = summary(&run).ok();
+    // A run that was killed has no summary, or that of an earlier stop; its images still say what
+    // they are.
+    let ended = summary(&run, snapshot.head)?;
     let shown = |name| match (&ended, name) {
         (Some(summary), BASELINE) => summary.baseline.is_some(),
         (Some(summary), _) => summary.best.is_some(),
@@ -90,7 +93,7 @@ fn compare(engines: &Engines, checks: &[Check]) -> Result<Verification, Error> {
         let mut made = engine.make(&wanted)?.into_iter();
         for check in chunk {
             let made = check.wanted().and_then(|_| made.next());
-            check.judge(made, &mut report);
+            check.judge(made, engine, &mut report);
         }
     }
     Ok(report)
@@ -122,21 +125,23 @@ impl Check {
         self.said.as_ref().map(|said| (&said.recipe, said.view))
     }
 
-    fn judge(&self, made: Option<Made>, report: &mut Verification) {
-        let mut wrong = |how: &str| {
-            report.mismatches.push(Mismatch {
-                what: self.what.clone(),
-                how: how.to_owned(),
-            });
+    fn judge(&self, made: Option<Made>, engine: &Engine, report: &mut Verification) {
+        let differs = |how: &str| Mismatch {
+            what: self.what.clone(),
+            how: how.to_owned(),
         };
+        let mut wrong = |how: &str| report.mismatches.push(differs(how));
         let (Some(said), Some(made)) = (&self.said, made) else {
             return wrong("it is not there, damaged, or says another recipe than the run");
         };
-        let same = match made.result {
-            Ok(outcome) => outcome == said.outcome,
+        let outcome = match made.result {
+            Ok(outcome) => outcome,
             Err(lost) => return wrong(&format!("it cannot be made: {}", lost.0)),
         };
-        if !same {
+        if vary(&said.outcome, &outcome, engine) {
+            let how = "made again, it has other scores, of verifiers only that may vary";
+            report.varied.push(differs(how));
+        } else if outcome != said.outcome {
             wrong("made again, it has other scores");
         }
         if said.picture.is_some() && made.picture != said.picture {
@@ -144,6 +149,23 @@ impl Check {
         }
         report.candidates += 1;
         report.pictures += u64::from(said.picture.is_some());
+    }
+}
+
+/// Whether two outcomes differ, and only by what verifiers said that may answer otherwise when they
+/// are asked again.
+fn vary(said: &Outcome, made: &Outcome, engine: &Engine) -> bool {
+    use Outcome::{Failed, Scored};
+    match (said, made) {
+        (Scored(said), Scored(made)) => {
+            let (said, made) = (said.values(), made.values());
+            let mut pairs = said.iter().zip(made).enumerate();
+            let excused = pairs.all(|(at, (said, made))| said == made || engine.varies(at));
+            said != made && said.len() == made.len() && excused
+        }
+        (Scored(_), Failed(Failure::NonFiniteScore { verifier }))
+        | (Failed(Failure::NonFiniteScore { verifier }), Scored(_)) => engine.varies(*verifier),
+        _ => false,
     }
 }
 

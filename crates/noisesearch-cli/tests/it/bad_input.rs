@@ -425,6 +425,10 @@ fn the_page_says_what_the_program_says() {
         "`generate` with a prompt of 4806 bytes",
         &scratch.run(&["generate", &long]),
     );
+    page.row(
+        "`generate` with a prompt of 80006 bytes",
+        &scratch.run(&["generate", &("red ".repeat(20_000) + "circle")]),
+    );
     for (title, rows) in [("Flags of generate", FLAGS), ("Searches", SEARCHES)] {
         page.section(title, "typed after `generate --class Q`");
         for more in rows {

@@ -254,6 +254,25 @@ fn a_finished_run_is_verified_reported_and_shown_again() {
     assert_eq!(result(&again), result(&object));
 }
 
+/// Once the program panicked, or showed one run's candidates under another's settings.
+#[test]
+fn no_report_is_made_of_edited_settings() {
+    let scratch = Scratch::new("edited");
+    let object = scratch.generate(&["--budget", "6evals"]);
+    let run = text(&object, "run");
+    let path = format!("{run}/run.toml");
+    let toml = String::from_utf8(scratch.read(&path)).unwrap();
+    let edited = toml.replace("watch = [\"oracle\"]", "watch = [\"oracle\", \"self\"]");
+    assert_ne!(edited, toml);
+    scratch.write(&path, edited);
+    let refused = scratch.run(&["report", run]);
+    assert_eq!(refused.code, Some(5), "{}", refused.err);
+    let says = "this is another run: spec.watch is [\"oracle\"] in journal.jsonl, but ";
+    assert!(refused.err.contains(says), "{}", refused.err);
+    scratch.write(&path, toml);
+    scratch.done(&["report", run]);
+}
+
 #[test]
 fn lists_and_completions() {
     let scratch = Scratch::new("lists");

@@ -126,7 +126,7 @@ pub fn ended(child: Child) -> Ended {
     }
 }
 
-/// The compressed pixels of a PNG: without its text, which names run, paths and batch.
+/// The compressed pixels of a PNG: without its text, which says how it was made.
 pub fn png_pixels(png: &[u8]) -> Vec<u8> {
     let (mut at, mut pixels) = (8, Vec::new());
     while at + 8 <= png.len() {

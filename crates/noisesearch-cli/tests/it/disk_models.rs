@@ -128,7 +128,7 @@ fn a_replaced_part_changes_picture_and_fingerprint() {
     let (other, second) = best(&scratch, &summary);
     assert_ne!(weights(&second), weights(&journal));
     assert_ne!(other, pixels);
-    // What is there already changes nothing but the fingerprint's path.
+    // What is there already changes nothing.
     let summary = done(generate(&scratch, "tiny", &["--unet", "tiny"]));
     let (same, third) = best(&scratch, &summary);
     assert_eq!((same, weights(&third)), (pixels, weights(&journal)));

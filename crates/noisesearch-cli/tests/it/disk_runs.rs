@@ -117,6 +117,44 @@ fn a_stopped_run_of_a_disk_model_goes_on_to_the_same_end() {
     }
 }
 
+/// Weights are known by what they are; once moving them made a run another one.
+#[test]
+fn a_stopped_run_goes_on_when_its_weights_have_moved() {
+    let scratch = scratch("moved");
+    folders::stable_diffusion_xl(&scratch.path("tiny"));
+    let more = ["--budget=40evals", "--steps=2", "--out"];
+    let args = |out| generate("./tiny", &[&more[..], &[out]].concat());
+    let whole = summary(scratch.run(&args("whole")));
+    let stopped = stop(&scratch, scratch.start(&args("stopped")), Signal::INT);
+    assert_eq!(stopped.code, Some(3), "{stopped:?}");
+    let run = scratch.runs("stopped").pop().unwrap();
+    let run = run.to_str().unwrap();
+    std::fs::create_dir(scratch.path("elsewhere")).unwrap();
+    for folder in ["tiny", "clipscore"] {
+        let to = scratch.path("elsewhere").join(folder);
+        std::fs::rename(scratch.path(folder), to).unwrap();
+    }
+    let path = format!("{run}/run.toml");
+    let toml = String::from_utf8(scratch.read(&path)).unwrap();
+    let toml = toml.replace("\"./", "\"./elsewhere/");
+    assert_eq!(toml.matches("elsewhere").count(), 2, "{toml}");
+    scratch.write(&path, toml);
+    let resumed = summary(scratch.run(&["resume", run, "--json"]));
+    assert_eq!(best(&scratch, &resumed), best(&scratch, &whole));
+    let verified = scratch.done(&["verify", run]);
+    assert!(verified.out.ends_with("\nall the same\n"), "{verified:?}");
+    // Other images are another run, wherever the model lies.
+    let path = scratch.path("elsewhere/tiny/scheduler/scheduler_config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config + "\n").unwrap();
+    let refused = scratch.run(&["resume", run]);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(
+        refused.err.contains("another run: weights is"),
+        "{refused:?}"
+    );
+}
+
 /// `flux1-dev.safetensors` is known by its names; configurations, tokenizers and the other parts
 /// are those of the published model.
 #[test]

@@ -13,7 +13,11 @@ fn scratch(name: &str) -> Scratch {
 }
 
 fn paths(scratch: &Scratch, preview: &str) -> Ended {
-    scratch.done(&[
+    paths_with(scratch, preview, &[])
+}
+
+fn paths_with(scratch: &Scratch, preview: &str, more: &[&str]) -> Ended {
+    let args = [
         "generate",
         "a cat on a mat",
         "--model",
@@ -39,7 +43,25 @@ fn paths(scratch: &Scratch, preview: &str) -> Ended {
         "--out",
         preview,
         "--json",
-    ])
+    ];
+    scratch.done(&[&args[..], more].concat())
+}
+
+/// How they are fitted decides the result, also where candidates are made in another number format;
+/// once only the format of the answer, which has no previews, was asked.
+#[test]
+fn the_fit_of_linear_previews_is_in_the_fingerprint() {
+    let scratch = scratch("previews-fingerprint");
+    let fit = |more: &[&str]| {
+        let summary = paths_with(&scratch, "linear", more).json();
+        let path = format!("{}/journal.jsonl", summary["run"].as_str().unwrap());
+        let journal = String::from_utf8(scratch.read(path)).unwrap();
+        let first: Value = serde_json::from_str(&journal.lines().next().unwrap()[17..]).unwrap();
+        first["fingerprint"]["preview"].clone()
+    };
+    let one = fit(&[]);
+    assert!(one.is_string(), "{one}");
+    assert_eq!(fit(&["--search-dtype", "bf16-pair", "--count", "1"]), one);
 }
 
 /// The scores that the journal tells, in order, of previews or of finished samples.

@@ -1,12 +1,12 @@
 //! Verifiers with a say of their own: notes, failures, sets that grow; and goals.
 
 use crate::fake::registry;
-use crate::runs::{checked, go, go_on, scratch};
+use crate::runs::{StopAfter, checked, go, go_on, scratch};
 use candle_core::{Result, Tensor};
 use noisesearch::observe::{Control, Observer};
 use noisesearch::registry::{Judges, Registry, VerifierEntry};
 use noisesearch::spec::Spec;
-use noisesearch::{Error, ErrorKind, resume, run};
+use noisesearch::{Error, ErrorKind, report, resume, run, verify};
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +18,19 @@ struct Moody {
     fails_from: AtomicUsize,
     asked: AtomicUsize,
     accepted: Mutex<Vec<Vec<f32>>>,
+    whim: Whim,
+}
+
+/// What is odd about its answers.
+#[derive(Clone, Copy, PartialEq)]
+enum Whim {
+    Nothing,
+    /// Its first answer is empty.
+    Shy,
+    /// Every answer is another, which it does not say.
+    Secret,
+    /// The same, and it says so.
+    Open,
 }
 
 impl Verifier for Moody {
@@ -30,12 +43,20 @@ impl Verifier for Moody {
         if asked >= self.fails_from.load(Ordering::Relaxed) {
             candle_core::bail!("out of sorts");
         }
+        if self.whim == Whim::Shy && asked == 0 {
+            return Ok(vec![]);
+        }
+        let off = match self.whim {
+            Whim::Secret | Whim::Open => 1e-6 * asked as f64,
+            Whim::Nothing | Whim::Shy => 0.0,
+        };
         let images = samples.images.flatten_from(1)?.mean(1)?;
-        Ok(images
-            .to_vec1::<f32>()?
-            .into_iter()
-            .map(f64::from)
-            .collect())
+        let scores = images.to_vec1::<f32>()?.into_iter();
+        Ok(scores.map(|score| f64::from(score) + off).collect())
+    }
+
+    fn varies(&self) -> bool {
+        self.whim == Whim::Open
     }
 
     fn notes(&self) -> Vec<String> {
@@ -51,6 +72,10 @@ impl Verifier for Moody {
 
 /// The fakes with a verifier `moody`, which all runs share.
 fn moody(fails_from: usize) -> (Registry, Arc<Moody>) {
+    moody_with(fails_from, Whim::Nothing)
+}
+
+fn moody_with(fails_from: usize, whim: Whim) -> (Registry, Arc<Moody>) {
     let moody = Arc::new(Moody {
         id: VerifierId {
             name: "moody".into(),
@@ -60,6 +85,7 @@ fn moody(fails_from: usize) -> (Registry, Arc<Moody>) {
         fails_from: AtomicUsize::new(fails_from),
         asked: AtomicUsize::new(0),
         accepted: Mutex::default(),
+        whim,
     });
     let mut registry = registry();
     let shared = moody.clone();
@@ -114,6 +140,73 @@ fn a_failing_verifier_stops_a_run_that_can_go_on() {
     let whole = go(&registry, &spec, &out);
     let (got, want) = (resumed.best.unwrap(), whole.best.unwrap());
     assert_eq!((got.recipe, got.scores), (want.recipe, want.scores));
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Stopped, resumed and killed: its summary is of when it was stopped, and once an intact run was
+/// held to it.
+#[test]
+fn a_run_is_not_held_to_the_summary_of_an_earlier_stop() {
+    let out = scratch("older");
+    let (registry, moody) = moody(usize::MAX);
+    let spec = checked(SPEC, &registry);
+    let cancel = AtomicBool::new(false);
+    let control = Control {
+        observer: &mut StopAfter::new(1, &cancel),
+        cancel: &cancel,
+    };
+    let part = run(&registry, &spec, &out, control).unwrap();
+    report(&registry, &part.run).unwrap();
+    let best = || std::fs::read(part.run.join("best.png")).unwrap();
+    let before = best();
+    // As if it was killed: it stops without a word about what it reached.
+    let asked = moody.asked.load(Ordering::Relaxed);
+    moody.fails_from.store(asked + 3, Ordering::Relaxed);
+    let go_on = || {
+        let cancel = AtomicBool::new(false);
+        let control = Control {
+            observer: &mut (),
+            cancel: &cancel,
+        };
+        resume(&registry, &part.run, control)
+    };
+    go_on().unwrap_err();
+    assert_ne!(best(), before, "no better one was found meanwhile");
+    moody.fails_from.store(usize::MAX, Ordering::Relaxed);
+    for all in [false, true] {
+        assert_eq!(verify(&registry, &part.run, all).unwrap().mismatches, []);
+    }
+    let error = report(&registry, &part.run).unwrap_err();
+    assert!(matches!(error, Error::Unfinished { .. }), "{error}");
+    go_on().unwrap();
+    report(&registry, &part.run).unwrap();
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Once its loss was kept and given as the answer to every retry.
+#[test]
+fn a_baseline_that_was_lost_is_tried_again_as_the_first_candidate() {
+    let out = scratch("lost");
+    let (registry, _) = moody_with(usize::MAX, Whim::Shy);
+    let summary = go(&registry, &checked(SPEC, &registry), &out);
+    assert!(summary.baseline.is_none());
+    let journal = std::fs::read_to_string(summary.run.join("journal.jsonl")).unwrap();
+    assert_eq!(journal.matches("\"scores\":").count(), 24);
+    assert!(!journal.contains("worker"), "{journal}");
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Once a run was called false because a judge that may answer otherwise did.
+#[test]
+fn a_verifier_that_varies_makes_no_run_false() {
+    let out = scratch("varies");
+    for (whim, false_ones, varied) in [(Whim::Open, 0, 26), (Whim::Secret, 26, 0)] {
+        let (registry, _) = moody_with(usize::MAX, whim);
+        let run = go(&registry, &checked(SPEC, &registry), &out).run;
+        let found = verify(&registry, &run, true).unwrap();
+        assert_eq!(found.mismatches.len(), false_ones, "{found:?}");
+        assert_eq!(found.varied.len(), varied, "{found:?}");
+    }
     std::fs::remove_dir_all(out).unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fake::{Counts, registry, registry_counting};
 use noisesearch::observe::{Control, Observer, Progress};
-use noisesearch::registry::Registry;
+use noisesearch::registry::{Registry, VerifierEntry};
 use noisesearch::spec::{Checked, Spec};
 use noisesearch::summary::Summary;
 use noisesearch::{report, resume, run, verify};
@@ -275,6 +275,20 @@ fn errors_come_before_anything_is_written() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), noisesearch::ErrorKind::Refused);
     assert!(error.to_string().contains("nearest: red") && !out.exists());
+    // More than fits in the first line of a journal.
+    let long = "v".repeat(70_000);
+    let mut wide = crate::fake::registry();
+    let bright = wide.verifiers[0].clone();
+    let name = long.clone();
+    wide.verifiers.push(VerifierEntry { name, ..bright });
+    let spec = checked(&format!("prompt = \"a\"\nverifiers = [\"{long}\"]"), &wide);
+    let control = Control {
+        observer: &mut (),
+        cancel: &cancel,
+    };
+    let error = run(&wide, &spec, &out, control).unwrap_err();
+    assert_eq!(error.kind(), noisesearch::ErrorKind::Refused);
+    assert!(error.to_string().contains("a journal line of ") && !out.exists());
     let missing = resume(
         &registry,
         &out,

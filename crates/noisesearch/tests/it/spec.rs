@@ -170,6 +170,26 @@ fn refusals_say_what_is_wrong() {
     ));
 }
 
+/// Once it failed when its directory was there, and could not be gone on with.
+#[test]
+fn a_prompt_has_a_limit() {
+    let registry = registry();
+    let check = |letters| {
+        let prompt = Some("\u{1}".repeat(letters));
+        let asked = Spec {
+            prompt,
+            ..Spec::default()
+        };
+        asked.check(&registry)
+    };
+    assert!(check(10_000).is_ok());
+    let error = check(10_001).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "prompt is 10001 characters long; it must be at most 10000"
+    );
+}
+
 #[test]
 fn one_line_searches_are_read_or_refused() {
     for text in ["zero-order neighbours", "zero-order cosine=0.5 cosine=0.6"] {

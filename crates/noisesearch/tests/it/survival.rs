@@ -2,9 +2,10 @@
 
 use crate::fake::{Counts, registry, registry_counting};
 use crate::runs::{SPECS, StopAfter, checked, go, go_on, scratch};
-use noisesearch::observe::Control;
+use noisesearch::observe::{Control, Observer, Progress};
+use noisesearch::spec::Checked;
 use noisesearch::summary::Summary;
-use noisesearch::{Error, ErrorKind, resume, run, verify};
+use noisesearch::{Error, ErrorKind, report, resume, run, verify};
 use noisesearch_core::search::StopReason;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -229,5 +230,144 @@ fn verify_sees_a_changed_pixel() {
             .how
             .contains("damaged")
     );
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// A run that is stopped after some candidates, and what its counting registry is.
+fn stopped(text: &str, out: &Path) -> (noisesearch::registry::Registry, Arc<Counts>, Summary) {
+    let counts: Arc<Counts> = Arc::default();
+    let registry = registry_counting(&counts);
+    let cancel = AtomicBool::new(false);
+    let control = Control {
+        observer: &mut StopAfter::new(6, &cancel),
+        cancel: &cancel,
+    };
+    let part = run(&registry, &checked(text, &registry), out, control).unwrap();
+    assert_eq!(part.stop, StopReason::Cancelled, "{text}");
+    (registry, counts, part)
+}
+
+/// Batch and cache change speed only, so a run that died of memory goes on with less of it; once
+/// they were in the fingerprint.
+#[test]
+fn a_run_goes_on_with_another_batch_and_cache() {
+    let out = scratch("speed");
+    for text in SPECS {
+        let (registry, _, part) = stopped(text, &out);
+        let whole = go(&registry, &checked(text, &registry), &out);
+        let path = part.run.join("run.toml");
+        let toml = std::fs::read_to_string(&path).unwrap();
+        let other = toml
+            .replace("batch = 4", "batch = 3")
+            .replace("cache = \"256MB\"", "cache = \"0B\"");
+        assert_eq!(other.len() + 3, toml.len(), "{toml}");
+        std::fs::write(&path, other).unwrap();
+        let end = go_on(&registry, &part.run);
+        assert_eq!(essence(&end), essence(&whole), "{text}");
+        assert_eq!(verify(&registry, &end.run, true).unwrap().mismatches, []);
+    }
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Once a session forgot what the one before had spent after its last journal line, and an ended
+/// run made its answer again.
+#[test]
+fn what_all_sessions_spent_is_known_and_an_end_is_made_once() {
+    let out = scratch("sessions");
+    for text in SPECS {
+        let (registry, counts, part) = stopped(text, &out);
+        let all = |summary: &Summary| summary.spent.search_nfe + summary.spent.final_nfe;
+        assert_eq!(all(&part), counts.rows(), "{text}");
+        let end = go_on(&registry, &part.run);
+        assert_eq!(all(&end), counts.rows(), "{text}");
+        assert_eq!(end.spent.verifier_calls, counts.scored(), "{text}");
+        assert!(end.seconds > part.seconds);
+        let made = counts.rows();
+        let again = go_on(&registry, &part.run);
+        assert_eq!((counts.rows(), again.spent), (made, end.spent), "{text}");
+        assert_eq!(essence(&again), essence(&end), "{text}");
+        assert_eq!((&again.best, &again.kept), (&end.best, &end.kept), "{text}");
+        assert!(again.seconds > end.seconds);
+    }
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Once an image that a killed process had not yet removed stayed for ever.
+#[test]
+fn images_left_by_a_killed_process_are_removed() {
+    let out = scratch("stale");
+    let (registry, _, part) = stopped(SPECS[0], &out);
+    let images = part.run.join("images");
+    for name in ["000999.png", ".000001.png.999999999.tmp", "notes.txt"] {
+        std::fs::write(images.join(name), b"left").unwrap();
+    }
+    let end = go_on(&registry, &part.run);
+    let names = std::fs::read_dir(&images).unwrap();
+    let names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+    assert_eq!(names.len(), end.kept.len() + 1, "{names:?}");
+    assert!(images.join("notes.txt").exists(), "what is not ours stays");
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// What an observer was told, in order.
+#[derive(Default)]
+struct Events(Vec<String>);
+
+impl Observer for Events {
+    fn started(&mut self, _: &Path, _: &Checked, told: u64) {
+        self.0.push(format!("started {told}"));
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.0.push(format!("progress {}", progress.candidates));
+    }
+
+    fn image(&mut self, path: &Path) {
+        self.0.push(path.display().to_string());
+    }
+}
+
+/// Once it was said after the first candidate, which it counted.
+#[test]
+fn where_a_run_is_and_how_far_is_said_first() {
+    let out = scratch("started");
+    let (registry, _, part) = stopped(SPECS[0], &out);
+    let journal = std::fs::read_to_string(part.run.join("journal.jsonl")).unwrap();
+    let told = journal.matches("\"outcome\":").count();
+    let (mut events, cancel) = (Events::default(), AtomicBool::new(false));
+    let control = Control {
+        observer: &mut events,
+        cancel: &cancel,
+    };
+    resume(&registry, &part.run, control).unwrap();
+    assert_eq!(events.0[0], format!("started {told}"));
+    assert_eq!(events.0[1], format!("progress {}", told + 1));
+    let mut events = Events::default();
+    let control = Control {
+        observer: &mut events,
+        cancel: &cancel,
+    };
+    run(&registry, &checked(SPECS[0], &registry), &out, control).unwrap();
+    assert_eq!(events.0[0], "started 0");
+    assert!(events.0[1].ends_with("baseline.png"), "{:?}", events.0);
+    std::fs::remove_dir_all(out).unwrap();
+}
+
+/// Once the page was made of one run's journal and another's settings, or the program panicked.
+#[test]
+fn settings_that_were_changed_make_no_report() {
+    let out = scratch("edited");
+    let registry = registry();
+    let run = go(&registry, &checked(SPECS[0], &registry), &out).run;
+    let path = run.join("run.toml");
+    let toml = std::fs::read_to_string(&path).unwrap();
+    let watched = toml.replace("watch = [\"even\"]", "watch = [\"even\", \"left\"]");
+    assert_ne!(watched, toml);
+    std::fs::write(&path, watched).unwrap();
+    let error = report(&registry, &run).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("spec.watch"), "{error}");
+    std::fs::write(&path, toml.replace("batch = 4", "batch = 2")).unwrap();
+    report(&registry, &run).unwrap();
     std::fs::remove_dir_all(out).unwrap();
 }
