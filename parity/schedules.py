@@ -7,7 +7,9 @@ Re-derived, in exact rational or 50-digit arithmetic, from the formulas of
   * DPM-Solver `dpm_solver_pytorch.py`, `NoiseScheduleVP('discrete')`: time (k + 1) / T and
     linear interpolation of ln alpha;
   * Stable Diffusion 3 (arXiv 2403.03206): the shift of flow times.
-Needs only Python 3. Run: python3 parity/schedules.py
+Whole indices of "trailing" steps are those of diffusers v0.42.1 itself: its DDIM, DPM-Solver++ and
+Euler schedulers, which agree.
+Run: parity/.venv/bin/python parity/schedules.py
 """
 
 import json
@@ -65,6 +67,21 @@ def trailing(steps):
     return [round(T - i * T / steps) / T for i in range(steps)] + [0.0]
 
 
+def indices(steps):
+    """The timesteps of diffusers' schedulers with "trailing" spacing, as levels (index + 1) / T."""
+    import diffusers
+
+    kinds = [diffusers.DDIMScheduler, diffusers.DPMSolverMultistepScheduler,
+             diffusers.EulerDiscreteScheduler]
+    found = []
+    for kind in kinds:
+        scheduler = kind(timestep_spacing="trailing")
+        scheduler.set_timesteps(steps)
+        found.append([(int(t) + 1) / T for t in scheduler.timesteps])
+    assert found[0] == found[1] == found[2], steps
+    return found[0] + [0.0]
+
+
 def main():
     root = lambda x: Decimal(x).sqrt()
     betas = {
@@ -77,6 +94,7 @@ def main():
         "paths": {name: table(values) for name, values in betas.items()},
         "shift": {str(s): shifted(s, 8) for s in (1.0, 3.0, 0.5)},
         "trailing": {str(n): trailing(n) for n in (1, 4, 10, 50)},
+        "indices": {str(n): indices(n) for n in (3, 7, 16, 30, 48)},
     }
     out = Path(__file__).parent / "goldens" / "schedules.json"
     out.parent.mkdir(exist_ok=True)

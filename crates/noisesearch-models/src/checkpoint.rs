@@ -171,10 +171,7 @@ impl Checkpoint {
     pub fn config<T: DeserializeOwned>(&self, component: &str) -> Result<T, CheckpointError> {
         let name = config_name(component);
         let folder = &self.part(component)?.folder;
-        folder.json(name)?.ok_or_else(|| CheckpointError::NoFile {
-            folder: folder.path().to_owned(),
-            name: name.to_owned(),
-        })
+        folder.json(name)?.ok_or_else(|| folder.lacks(name))
     }
 
     /// A component's weights, all shards as one, under the names of diffusers.
@@ -188,9 +185,13 @@ impl Checkpoint {
         Ok(weights.known_as(hash).component(component))
     }
 
-    /// BLAKE3 in hexadecimal of several components' weights and of the small files of all.
+    /// BLAKE3 in hexadecimal of several components' weights, of the small files of all, and of
+    /// `model_index.json`, which has settings of its own.
     pub fn hash(&self, components: &[&str]) -> Result<String, CheckpointError> {
         let mut hasher = blake3::Hasher::new();
+        for (name, value) in &self.index {
+            hasher.update(format!("{name} = {value}\n").as_bytes());
+        }
         for (name, part) in &self.parts {
             hasher.update(format!("{name} {}\n", part.folder.identity("")?).as_bytes());
         }
@@ -215,6 +216,40 @@ impl Checkpoint {
     /// A small file of a component, such as `vocab.json`; `None` if there is none.
     pub fn file(&self, component: &str, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
         self.part(component)?.folder.file(name)
+    }
+
+    /// Fails with the first thing that is missing of the components that `model_index.json` names,
+    /// of those that are read here. Only names of files are looked at.
+    pub fn check_files(&self) -> Result<(), CheckpointError> {
+        let named = |component: &&str| {
+            // `[library, class]`; neither where the pipeline goes without the component.
+            let value = self.index.get(*component);
+            value.is_some_and(|value| value.get(1).is_some_and(Value::is_string))
+        };
+        for component in COMPONENTS.into_iter().filter(named) {
+            let part = self.part(component)?;
+            if component.starts_with("tokenizer") {
+                continue;
+            }
+            let name = config_name(component);
+            if !part.folder.has(name) {
+                return Err(part.folder.lacks(name));
+            }
+            if component != SCHEDULER {
+                self.check_weights(component)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails where the files of a component's weights are not all there. Only their names are
+    /// looked at.
+    pub fn check_weights(&self, component: &str) -> Result<(), CheckpointError> {
+        let part = self.part(component)?;
+        match &part.file {
+            Some(_) => Ok(()),
+            None => part.folder.check_weights(),
+        }
     }
 
     fn part(&self, name: &str) -> Result<&Part, CheckpointError> {

@@ -25,5 +25,5 @@ pub const MISSING_NUMBERS_MAX: usize = 1 << 28;
 pub const SIDE_FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// Pixels of an image's longer side: four times what the largest published model was trained for,
-/// below what would only fill memory.
-pub const SIDE_PIXELS_MAX: usize = 8192;
+/// and what verifiers read back.
+pub const SIDE_PIXELS_MAX: usize = 4096;

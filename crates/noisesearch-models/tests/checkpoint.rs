@@ -67,6 +67,60 @@ fn index(shards: &[(&str, &str)]) -> String {
     serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string()
 }
 
+/// Once only the components were hashed, so that pictures differed under one fingerprint.
+#[test]
+fn the_index_is_part_of_the_hash() {
+    let scratch = Scratch::new("index-hash");
+    scratch.text("unet/config.json", "{}");
+    scratch.tensors(&format!("unet/{MODEL}"), &["a"]);
+    let hash = || scratch.open().hash(&["unet"]).unwrap();
+    let index = |more: &str| {
+        let text = format!(r#"{{"_class_name": "StableDiffusionXLPipeline"{more}}}"#);
+        scratch.text("model_index.json", text);
+    };
+    index("");
+    let before = hash();
+    assert_eq!(hash(), before);
+    index(r#", "force_zeros_for_empty_prompt": false"#);
+    assert_ne!(hash(), before);
+}
+
+/// Once half a download counted as a model.
+#[test]
+fn what_is_missing_of_a_folder_is_told() {
+    let scratch = Scratch::new("half-a-download");
+    let lacks = || {
+        let error = scratch.open().check_files().unwrap_err();
+        assert!(error.is_absence(), "{error}");
+        error.to_string()
+    };
+    scratch.text(
+        "model_index.json",
+        r#"{"_class_name": "FluxPipeline", "feature_extractor": ["a", "b"],
+            "scheduler": ["a", "b"], "text_encoder_2": [null, null], "tokenizer": ["a", "b"],
+            "vae": ["a", "b"]}"#,
+    );
+    assert!(lacks().contains("no `scheduler`"));
+    scratch.text("scheduler/scheduler_config.json", "{}");
+    assert!(lacks().contains("no `tokenizer`"));
+    scratch.text("tokenizer/vocab.json", "{}");
+    assert!(lacks().contains("no `vae`"));
+    scratch.text("vae/diffusion_pytorch_model.bin", "");
+    assert!(lacks().contains("config.json"));
+    scratch.text("vae/config.json", "{}");
+    assert!(lacks().contains("no weights"), "a pickle is not read");
+    let map = index(&[("a", "one.safetensors"), ("b", "two.safetensors")]);
+    let name = format!("vae/{MODEL}.index.json");
+    let map = scratch.text(&name, map);
+    scratch.tensors("vae/one.safetensors", &["a"]);
+    assert!(lacks().contains("two.safetensors"));
+    scratch.tensors("vae/two.safetensors", &["b"]);
+    scratch.open().check_files().unwrap();
+    fs::remove_file(map).unwrap();
+    let error = scratch.open().check_files().unwrap_err();
+    assert!(!error.is_absence(), "{error}");
+}
+
 fn names(weights: &Weights) -> Vec<&str> {
     weights.tensors().map(|(name, _)| name).collect()
 }
@@ -278,6 +332,13 @@ fn the_cache_is_where_the_environment_says() {
     assert_eq!(hub(&all[1..]), Some("/b/hub".into()));
     assert_eq!(hub(&all[2..]), Some("/c/.cache/huggingface/hub".into()));
     assert_eq!(hub(&[("HF_HUB_CACHE", ""), ("HOME", "/c")]), hub(&all[2..]));
+    // Once these two were not looked at, so that what other programs fetched was not found.
+    let old = [("HUGGINGFACE_HUB_CACHE", "/d"), ("HF_HOME", "/b")];
+    assert_eq!(hub(&old), Some("/d".into()));
+    assert_eq!(hub(&[all[0], old[0]]), Some("/a".into()));
+    let base = [("XDG_CACHE_HOME", "/e"), ("HOME", "/c")];
+    assert_eq!(hub(&base), Some("/e/huggingface/hub".into()));
+    assert_eq!(hub(&[all[1], base[0]]), Some("/b/hub".into()));
     assert_eq!(hub(&[]), None);
     for name in ["a/b", "black-forest-labs/FLUX.1-dev", "a/b_c.d"] {
         assert!(is_repository(name), "{name}");

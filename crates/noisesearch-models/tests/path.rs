@@ -151,6 +151,48 @@ fn spacings_match_the_reference() {
     }
 }
 
+/// Once the steps of a count that does not divide 1000, such as the 30 of PixArt's preset, lay
+/// between the indices at which a network was trained and at which diffusers asks it.
+#[test]
+fn trailing_steps_are_the_whole_indices_of_diffusers() {
+    let goldens = goldens();
+    for (steps, want) in goldens["indices"].as_object().unwrap() {
+        let levels = Schedule::TRAILING.levels(Level::NOISE, Level::CLEAN, steps.parse().unwrap());
+        let found: Vec<f32> = levels.iter().map(|level| level.get()).collect();
+        let want = want.as_array().unwrap().iter();
+        let want: Vec<f32> = want.map(|v| v.as_f64().unwrap() as f32).collect();
+        assert_eq!(found, want, "{steps}");
+    }
+}
+
+#[test]
+fn trailing_steps_that_are_whole_stay_and_none_turns_back() {
+    for steps in (1..=1000).filter(|steps| 1000 % steps == 0) {
+        let levels = |schedule: Schedule| schedule.levels(Level::NOISE, Level::CLEAN, steps);
+        assert_eq!(
+            levels(Schedule::TRAILING),
+            levels(Schedule::EVEN),
+            "{steps}"
+        );
+    }
+    for (from, to) in [
+        (1.0, 0.0),
+        (0.89, 0.11),
+        (0.5, 0.49),
+        (0.4996, 0.0),
+        (0.003, 0.0),
+    ] {
+        for steps in [1, 2, 3, 7, 30, 48, 1000, 5000] {
+            let levels = Schedule::TRAILING.levels(level(from), level(to), steps);
+            let distinct = levels.windows(2).all(|pair| pair[1] < pair[0]);
+            assert!(
+                distinct && levels.len() == usize::from(steps) + 1,
+                "{from} {to} {steps}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_leg_is_spaced_like_the_whole_way() {
     for shift in [0.25, 1.0, 3.0, 12.0] {

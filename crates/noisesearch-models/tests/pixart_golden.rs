@@ -115,3 +115,12 @@ fn the_published_transformer_has_the_golden_tensors() {
     config.check().unwrap();
     manifest.check(|s| PixArt::load(s, &config)).unwrap();
 }
+
+/// Once a published file of PixArt-Alpha was refused for this tensor, which nobody reads.
+#[test]
+fn an_embedding_of_dropped_captions_is_passed_over() {
+    let mut golden = Golden::parse(ALPHA).unwrap();
+    let name = "caption_projection.y_embedding".to_owned();
+    golden.tensors.insert(name, vec![120, 20]);
+    load(&golden, &Place::cpu());
+}

@@ -121,6 +121,7 @@ fn registry() -> Registry {
             open: Arc::new(|| Ok(Box::new(instantly()))),
         }],
         hub: None,
+        folder: None,
     }
 }
 

@@ -81,8 +81,13 @@ impl Engine {
         spec: &Checked,
         verifiers: &[String],
     ) -> Result<Self, Error> {
-        let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files)?;
-        let files = spec.files.searching();
+        let beside = crate::judges::bytes(registry, verifiers, &spec.files);
+        let files = Files {
+            beside,
+            ..spec.files.clone()
+        };
+        let entry = registry.model_for(&spec.task, Some(&spec.model), &files)?;
+        let files = files.searching();
         let place = files.place()?;
         let judges = || judges(registry, &entry, verifiers, spec);
         let (model, verifiers) = std::thread::scope(|scope| {

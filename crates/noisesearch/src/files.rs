@@ -36,6 +36,8 @@ pub struct Files {
     pub weights: BTreeMap<String, PathBuf>,
     /// Passes of the network that run together, for the estimate of memory.
     pub rows: usize,
+    /// Bytes of the verifiers' weights that are opened beside the model, for the same.
+    pub beside: u64,
 }
 
 impl Files {
@@ -247,6 +249,30 @@ mod tests {
             dtype: dtype.map(str::to_owned),
             ..Files::default()
         }
+    }
+
+    /// Once pictures of up to 8192 pixels were written and could not be read again.
+    #[test]
+    fn the_largest_picture_is_read_back() {
+        let side = SIDE_PIXELS_MAX;
+        // Bytes that no compression makes fewer.
+        let noise = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[3];
+        let picture = crate::picture::Picture {
+            width: side,
+            height: side,
+            channels: 3,
+            pixels: (0..3 * side * side).map(noise).collect(),
+        };
+        let bytes = picture.to_png(&[]).unwrap();
+        assert!(bytes.len() as u64 <= crate::limits::IMAGE_BYTES_MAX);
+        let (read, _) = crate::picture::Picture::from_png(&bytes).unwrap();
+        assert!(read.pixels == picture.pixels);
+        let too_large = Files {
+            width: Some(side + 1),
+            ..Files::default()
+        };
+        let error = too_large.check().unwrap_err().to_string();
+        assert!(error.contains("between 1 and 4096"), "{error}");
     }
 
     #[test]

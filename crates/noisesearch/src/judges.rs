@@ -4,14 +4,18 @@
 use crate::download::{DownloadError, Order};
 use crate::files::Files;
 use crate::known::download;
+use crate::library;
 use crate::registry::{Judges, ModelEntry, OpenError, Registry, TaskKind, VerifierEntry};
 use crate::spec::SpecError;
-use noisesearch_models::checkpoint::hub::Hub;
+use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_verifiers::command::{Command, PREFIX};
 use noisesearch_verifiers::image::{self, Entry};
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Bytes of a weight: verifiers compute in f32.
+const WEIGHT_BYTES: u64 = 4;
 
 /// The verifier to take for a kind of task when none is named, if its weights are there.
 fn usual(task: TaskKind) -> &'static [&'static str] {
@@ -51,42 +55,46 @@ pub fn placed(registry: &Registry, entry: &VerifierEntry, files: &Files) -> Veri
     let Some(published) = published else {
         return entry.clone();
     };
-    let (given, hub) = (
-        files.weights.get(published.name).cloned(),
-        registry.hub.clone(),
-    );
+    let folder = place(registry, &published, files);
     VerifierEntry {
         open: Arc::new(move || {
-            let folder = match &given {
-                Some(folder) => Some(folder.clone()),
-                None => folder(hub.as_ref(), published.repository),
-            };
-            let folder = folder.ok_or_else(|| OpenError::new(published.name, fetch(&published)))?;
-            let opened = (published.open)(&folder);
+            let folder = folder
+                .as_ref()
+                .ok_or_else(|| OpenError::new(published.name, fetch(&published)))?;
+            let opened = (published.open)(folder);
             opened.map_err(|error| OpenError::new(published.name, error))
         }),
         ..entry.clone()
     }
 }
 
-/// Where a verifier's weights are, if they are there.
-fn place(hub: &Hub, name: &str) -> Option<PathBuf> {
-    let published = image::all().into_iter().find(|known| known.name == name)?;
-    folder(Some(hub), published.repository)
+/// Where a verifier's weights are: at the path given for it, else in the folder of models or in the
+/// cache, if all of them are there.
+fn place(registry: &Registry, published: &Entry, files: &Files) -> Option<PathBuf> {
+    let given = files.weights.get(published.name).cloned();
+    given.or_else(|| folder(registry, published))
+}
+
+/// Bytes of the weights of these verifiers. What cannot be looked at counts nothing, and is told
+/// when it is opened.
+pub fn bytes(registry: &Registry, names: &[String], files: &Files) -> u64 {
+    let published = image::all();
+    let one = |name: &String| {
+        let entry = published.iter().find(|entry| entry.name == *name)?;
+        let folder = place(registry, entry, files)?;
+        let numbers = Checkpoint::of_network(&folder).parameters("").ok()?;
+        Some(numbers.saturating_mul(WEIGHT_BYTES))
+    };
+    names.iter().filter_map(one).fold(0, u64::saturating_add)
 }
 
 /// Verifiers of a model's images that can be opened here.
 pub fn available<'a>(registry: &'a Registry, model: &ModelEntry, files: &Files) -> Vec<&'a str> {
     let published = image::all();
     let there = |entry: &&VerifierEntry| {
-        let name = entry.name.as_str();
+        let known = published.iter().find(|known| known.name == entry.name);
         matches!(entry.judges, Judges::Family(_))
-            || files.weights.contains_key(name)
-            || published.iter().all(|known| known.name != name)
-            || registry
-                .hub
-                .as_ref()
-                .is_some_and(|hub| place(hub, name).is_some())
+            || known.is_none_or(|known| place(registry, known, files).is_some())
     };
     let judges = registry.verifiers.iter().filter(|e| e.judges.judges(model));
     judges
@@ -98,7 +106,7 @@ pub fn available<'a>(registry: &'a Registry, model: &ModelEntry, files: &Files) 
 /// Where the weights of a verifier with published weights are, or what they are.
 pub fn whereabouts(registry: &Registry, name: &str) -> Option<String> {
     let published = image::all().into_iter().find(|known| known.name == name)?;
-    Some(match folder(registry.hub.as_ref(), published.repository) {
+    Some(match folder(registry, &published) {
         Some(folder) => format!("found: {}", folder.display()),
         None => format!(
             "not found: {}, {:.1} GB, licence: {}",
@@ -109,8 +117,25 @@ pub fn whereabouts(registry: &Registry, name: &str) -> Option<String> {
     })
 }
 
-fn folder(hub: Option<&Hub>, repository: &str) -> Option<PathBuf> {
-    hub?.snapshot(repository).ok().flatten()
+/// The folder of a verifier in the folder of models or in the cache, if it can be opened: not one
+/// with a pickle, or with half a download.
+fn folder(registry: &Registry, published: &Entry) -> Option<PathBuf> {
+    let cached = || registry.hub.as_ref()?.snapshot(published.repository).ok()?;
+    let whole = |folder: &PathBuf| is_whole(folder, published.name);
+    let own = library::own(registry, published.name).filter(whole);
+    own.or_else(|| cached().filter(whole))
+}
+
+/// Whether the files that a verifier reads are there.
+fn is_whole(folder: &Path, name: &str) -> bool {
+    let beside: &[&str] = match name {
+        "imagereward" => &["vocab.txt"],
+        "inception-class" => &["labels.txt"],
+        "fid" => &["statistics.safetensors"],
+        _ => &[],
+    };
+    let weights = Checkpoint::of_network(folder).check_weights("");
+    weights.is_ok() && beside.iter().all(|file| folder.join(file).is_file())
 }
 
 /// What a verifier needs and how to get it.
@@ -132,7 +157,7 @@ fn fetch(published: &Entry) -> String {
         lines.push(format!("to convert them:\n  python {script}"));
     }
     lines.push(format!(
-        "if they are elsewhere: --weights {}=FOLDER",
+        "if they are elsewhere: --weights {0}=FOLDER, or call the folder NOISESEARCH_MODELS/{0}",
         published.name
     ));
     lines.join("\n")
@@ -161,9 +186,10 @@ pub fn order(name: &str) -> Result<Option<Order>, DownloadError> {
 
 /// The verifiers that a model on the disk takes when none is named: those that are there.
 pub fn found(registry: &Registry, task: TaskKind, files: &Files) -> Vec<&'static str> {
+    let all = image::all();
     let there = |name: &&&str| {
-        let placed = |hub| place(hub, name).is_some();
-        files.weights.contains_key(**name) || registry.hub.as_ref().is_some_and(placed)
+        let known = all.iter().find(|known| known.name == **name);
+        known.is_some_and(|known| place(registry, known, files).is_some())
     };
     usual(task)
         .iter()
@@ -243,4 +269,42 @@ pub fn command(name: &str) -> Option<VerifierEntry> {
             boxed.map_err(|error| OpenError::new(&label, error))
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noisesearch_models::parity::checkpoint;
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    /// Once the memory of verifiers was not counted, though they are opened beside the model.
+    #[test]
+    fn weights_of_verifiers_are_counted_where_they_lie() {
+        let root = std::env::temp_dir().join(format!("noisesearch-judges-{}", std::process::id()));
+        let network = |name: &str, numbers: usize| {
+            let folder = root.join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let tensors = BTreeMap::from([("w".to_owned(), vec![numbers])]);
+            fs::write(folder.join("model.safetensors"), checkpoint(&tensors)).unwrap();
+            folder
+        };
+        network("clipscore", 100);
+        let given = network("elsewhere", 10);
+        let registry = Registry {
+            folder: Some(root.clone()),
+            ..Registry::default()
+        };
+        let files = Files {
+            weights: BTreeMap::from([("aesthetic".to_owned(), given)]),
+            ..Files::default()
+        };
+        let bytes = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            bytes(&registry, &names, &files)
+        };
+        assert_eq!(bytes(&["clipscore", "aesthetic"]), 440);
+        assert_eq!(bytes(&["hpsv2", "cmd:./score.sh", "grader"]), 0);
+        fs::remove_dir_all(&root).unwrap();
+    }
 }

@@ -5,7 +5,14 @@
 //! table 5) where it has the model; a Heun solve of `n` steps costs `2n - 1` evaluations.
 
 use crate::registry::TaskKind;
+use noisesearch_core::level::Level;
 use noisesearch_models::solver::Solver;
+
+/// Candidates of a run on a large model when nothing is said.
+pub const CANDIDATES: u64 = 16;
+
+/// How many of them are kept.
+pub const KEPT: usize = 4;
 
 /// A published model.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +38,8 @@ pub enum Origin {
     Hub {
         /// `org/name`.
         repository: &'static str,
-        /// Patterns of the files that are needed.
-        files: &'static [&'static str],
+        /// The components that are read.
+        components: &'static [&'static str],
         /// Whether its page asks to accept the licence first.
         gated: bool,
     },
@@ -71,15 +78,75 @@ pub struct Recipe {
     pub side: usize,
 }
 
-/// Files of a folder of diffusers without those that are not read.
-pub(crate) const DIFFUSERS: &[&str] = &[
-    "model_index.json",
-    "scheduler/*",
-    "tokenizer*/*",
-    "*/config.json",
-    "*/model*.safetensors*",
-    "*/diffusion_pytorch_model.safetensors*",
-    "*/diffusion_pytorch_model-*.safetensors",
+impl Recipe {
+    /// Evaluations of a candidate and of the answer.
+    pub fn nfe(&self) -> [u64; 2] {
+        let rule = self.solver.nfe_rule();
+        [self.search_steps, self.steps].map(|steps| rule.nfe(steps, Level::CLEAN))
+    }
+}
+
+/// The name of a component's files of weights before `.safetensors`.
+pub(crate) fn stem(component: &str) -> &'static str {
+    match component.starts_with("text_encoder") {
+        true => "model",
+        false => "diffusion_pytorch_model",
+    }
+}
+
+/// The files of a component in full precision, whole or in shards, as patterns.
+pub(crate) fn files(component: &str) -> Vec<String> {
+    let stem = stem(component);
+    let names = match component {
+        "scheduler" => vec!["scheduler_config.json".to_owned()],
+        name if name.starts_with("tokenizer") => vec!["*".to_owned()],
+        _ => vec![
+            "config.json".to_owned(),
+            format!("{stem}.safetensors*"),
+            format!("{stem}-*.safetensors"),
+        ],
+    };
+    names
+        .iter()
+        .map(|name| format!("{component}/{name}"))
+        .collect()
+}
+
+/// The files of these components of a folder of diffusers, and of no others.
+pub(crate) fn folder_files(components: &[&str]) -> Vec<String> {
+    let index = ["model_index.json".to_owned()];
+    let parts = components.iter().flat_map(|component| files(component));
+    index.into_iter().chain(parts).collect()
+}
+
+const STABLE_DIFFUSION: &[&str] = &["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
+
+const STABLE_DIFFUSION_XL: &[&str] = &[
+    "scheduler",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "unet",
+    "vae",
+];
+
+const TRANSFORMER: &[&str] = &[
+    "scheduler",
+    "text_encoder",
+    "tokenizer",
+    "transformer",
+    "vae",
+];
+
+const TRANSFORMER_OF_TWO_ENCODERS: &[&str] = &[
+    "scheduler",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "transformer",
+    "vae",
 ];
 
 /// SiT, as the paper has it: 50 evaluations a candidate, 250 for the answer.
@@ -171,11 +238,20 @@ const fn dit(name: &'static str, side: usize) -> Known {
     }
 }
 
-const fn hub(repository: &'static str, gated: bool) -> Origin {
+const fn hub(repository: &'static str, components: &'static [&'static str]) -> Origin {
     Origin::Hub {
         repository,
-        files: DIFFUSERS,
-        gated,
+        components,
+        gated: false,
+    }
+}
+
+/// A model of Black Forest Labs, whose page asks to accept the licence.
+const fn flux(repository: &'static str) -> Origin {
+    Origin::Hub {
+        repository,
+        components: TRANSFORMER_OF_TWO_ENCODERS,
+        gated: true,
     }
 }
 
@@ -192,7 +268,7 @@ pub static KNOWN: [Known; 14] = [
     Known {
         name: "flux.1-dev",
         about: "text to picture (FLUX.1 [dev], 12 billion parameters)",
-        origin: hub("black-forest-labs/FLUX.1-dev", true),
+        origin: flux("black-forest-labs/FLUX.1-dev"),
         licence: "FLUX.1 [dev] Non-Commercial License",
         gigabytes: 33.7,
         recipe: FLUX,
@@ -200,7 +276,7 @@ pub static KNOWN: [Known; 14] = [
     Known {
         name: "flux.1-schnell",
         about: "text to picture in four steps (FLUX.1 [schnell], 12 billion parameters)",
-        origin: hub("black-forest-labs/FLUX.1-schnell", true),
+        origin: flux("black-forest-labs/FLUX.1-schnell"),
         licence: "Apache 2.0",
         gigabytes: 33.7,
         recipe: Recipe {
@@ -213,7 +289,7 @@ pub static KNOWN: [Known; 14] = [
     Known {
         name: "pixart-sigma",
         about: "text to picture (PixArt-Sigma XL/2 1024, arXiv 2403.04692)",
-        origin: hub("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", false),
+        origin: hub("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", TRANSFORMER),
         licence: "CreativeML OpenRAIL++-M",
         gigabytes: 21.8,
         recipe: PIXART,
@@ -221,7 +297,10 @@ pub static KNOWN: [Known; 14] = [
     Known {
         name: "sdxl",
         about: "text to picture (Stable Diffusion XL base 1.0, arXiv 2307.01952)",
-        origin: hub("stabilityai/stable-diffusion-xl-base-1.0", false),
+        origin: hub(
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            STABLE_DIFFUSION_XL,
+        ),
         licence: "CreativeML OpenRAIL++-M",
         gigabytes: 13.9,
         recipe: SDXL,
@@ -241,7 +320,10 @@ pub static KNOWN: [Known; 14] = [
     Known {
         name: "sd1.5",
         about: "text to picture (Stable Diffusion 1.5, arXiv 2112.10752)",
-        origin: hub("stable-diffusion-v1-5/stable-diffusion-v1-5", false),
+        origin: hub(
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
+            STABLE_DIFFUSION,
+        ),
         licence: "CreativeML OpenRAIL-M",
         gigabytes: 4.3,
         recipe: SD15,
@@ -269,7 +351,7 @@ impl Known {
         match self.origin {
             Origin::Hub {
                 repository,
-                files,
+                components,
                 gated,
             } => {
                 let mut lines = Vec::new();
@@ -278,7 +360,7 @@ impl Known {
                     lines.push(format!("# accept the licence at {page} first"));
                     lines.push("hf auth login".to_owned());
                 }
-                lines.push(download(repository, files));
+                lines.push(download(repository, &folder_files(components)));
                 lines
             }
             Origin::Tuned {
@@ -287,11 +369,7 @@ impl Known {
                 repository,
             } => {
                 let mut lines = Self::named(base).map_or_else(Vec::new, Self::fetch);
-                let files = [
-                    format!("{component}/config.json"),
-                    format!("{component}/*.safetensors"),
-                ];
-                lines.push(download(repository, &files));
+                lines.push(download(repository, &files(component)));
                 lines
             }
             Origin::Converted { page, kind } => vec![
@@ -304,7 +382,10 @@ impl Known {
                      --vae sd-vae",
                     self.name, self.recipe.side
                 ),
-                format!("# then: --model ./{0}, or --weights {0}=./{0}", self.name),
+                format!(
+                    "# then: --model ./{0}, or move it to NOISESEARCH_MODELS/{0}",
+                    self.name
+                ),
             ],
         }
     }
@@ -346,8 +427,32 @@ mod tests {
             "{tuned:?}"
         );
         assert!(
-            tuned[1].ends_with("unet/config.json \"unet/*.safetensors\""),
+            tuned[1].ends_with(
+                "--include unet/config.json \"unet/diffusion_pytorch_model.safetensors*\" \
+                 \"unet/diffusion_pytorch_model-*.safetensors\""
+            ),
             "{tuned:?}"
         );
+    }
+
+    /// Table 5 of the paper on search, and the 40 evaluations of SDXL of its table 3. Heun's last
+    /// step is one evaluation, so that its 250 and 50 are 249 and 49.
+    #[test]
+    fn presets_are_those_of_the_paper() {
+        let table = [
+            ("sit-b-2-256", Solver::Heun, [49, 249], 1.0, 256),
+            ("sit-l-2-256", Solver::Heun, [49, 249], 1.0, 256),
+            ("sit-xl-2-256", Solver::Heun, [49, 249], 1.0, 256),
+            ("flux.1-dev", Solver::Euler, [30, 30], 3.5, 1024),
+            ("pixart-sigma", Solver::Ddim, [30, 30], 4.5, 1024),
+        ];
+        for (name, solver, nfe, guidance, side) in table {
+            let recipe = Known::named(name).unwrap().recipe;
+            let found = (recipe.solver, recipe.nfe(), recipe.guidance, recipe.side);
+            assert_eq!(found, (solver, nfe, guidance, side), "{name}");
+        }
+        for name in ["sdxl", "sdxl-dpo"] {
+            assert_eq!(Known::named(name).unwrap().recipe.nfe(), [40, 40], "{name}");
+        }
     }
 }

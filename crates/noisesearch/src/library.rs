@@ -1,7 +1,12 @@
 //! Models and verifiers whose files lie on the disk: found by name, repository or path.
+//!
+//! ```text
+//! NOISESEARCH_MODELS > XDG_DATA_HOME/noisesearch/models > ~/.local/share/noisesearch/models
+//!   NAME                  a folder that was converted, or put there
+//! ```
 
 use crate::files::Files;
-use crate::known::{Known, Origin, Recipe};
+use crate::known::{CANDIDATES, KEPT, Known, Origin, Recipe};
 use crate::registry::{Defaults, Model, ModelEntry, OpenError, Registry, TaskKind};
 use crate::spec::SpecError;
 use crate::{judges, memory};
@@ -12,18 +17,35 @@ use noisesearch_models::layers::Place;
 use noisesearch_models::models::family::Family;
 use noisesearch_models::pipeline::Options;
 use noisesearch_models::weights::Contents;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Candidates of a run on a large model when nothing is said.
-const CANDIDATES: u64 = 16;
 
 /// A model on the disk.
 struct Found {
     checkpoint: Checkpoint,
     /// What is published of it.
     known: Option<&'static Known>,
+    /// The published model whose files were looked up for it, by name.
+    fetched: Option<&'static Known>,
     family: Family,
+}
+
+/// The folder of models that the environment names; `var` gives its variables.
+pub fn folder(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| {
+        let value = var(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    let home = || set("HOME").or_else(|| set("USERPROFILE"));
+    let data = || set("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")));
+    set("NOISESEARCH_MODELS").or_else(|| Some(data()?.join("noisesearch/models")))
+}
+
+/// The folder of this name in the folder of models.
+pub fn own(registry: &Registry, name: &str) -> Option<PathBuf> {
+    let folder = registry.folder.as_ref()?.join(name);
+    folder.is_dir().then_some(folder)
 }
 
 /// The model of a name that is not in the registry.
@@ -38,6 +60,11 @@ pub fn model(
     let mut checkpoint = found.checkpoint;
     for (part, path) in files.parts() {
         checkpoint.replace(part, path).map_err(refuse)?;
+    }
+    if let Some(known) = found.fetched
+        && let Err(error) = checkpoint.check_files()
+    {
+        return Err(incomplete(registry, known, error));
     }
     let like = found
         .known
@@ -55,6 +82,8 @@ pub fn model(
         true => judges::found(registry, task, files),
         false => vec![],
     };
+    let beside: Vec<String> = verifiers.iter().map(|&name| name.to_owned()).collect();
+    let beside = judges::bytes(registry, &beside, files);
     let gflop = found.family.gflop(&checkpoint);
     let open = Opening {
         name: name.to_owned(),
@@ -63,7 +92,7 @@ pub fn model(
         files: files.clone(),
         side,
     };
-    let batch = open.batch();
+    let batch = open.batch(beside);
     Ok(ModelEntry {
         name: name.to_owned(),
         about: found
@@ -87,7 +116,7 @@ fn defaults(recipe: &Recipe, batch: usize, verifiers: Vec<&'static str>) -> Defa
         solver: recipe.solver,
         budget: Budget::Evals(CANDIDATES),
         batch,
-        count: 4,
+        count: KEPT,
         verifiers,
         watch: vec![],
     }
@@ -112,8 +141,9 @@ impl Opening {
     }
 
     /// Rows that run together when nothing is said: one for every thread of the processor, as far
-    /// as memory allows. What is wrong with the model is told when it is opened.
-    fn batch(&self) -> usize {
+    /// as memory allows, with so many bytes of verifiers `beside` the model. What is wrong with the
+    /// model is told when it is opened.
+    fn batch(&self, beside: u64) -> usize {
         let need = |files: &Files| {
             let place = files.place().ok().filter(|_| files.on_cpu())?;
             let options = self.options(place);
@@ -122,9 +152,10 @@ impl Opening {
         let Some(mut one) = need(&self.files) else {
             return 1;
         };
+        one.verifiers = beside;
         if self.files.is_ladder() {
-            let beside = need(&self.files.searching());
-            one.weights += beside.map_or(0, |need| need.weights);
+            let second = need(&self.files.searching()).map_or(0, |need| need.weights);
+            one.weights = one.weights.saturating_add(second);
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         memory::batch(one, memory::available(), threads)
@@ -140,7 +171,8 @@ impl Opening {
                 &options,
                 self.files.rows.max(1),
             );
-            let need = need.map_err(|e| refuse(&e))?;
+            let mut need = need.map_err(|e| refuse(&e))?;
+            need.verifiers = self.files.beside;
             memory::check(&self.name, need, memory::available())?;
         }
         let opened = self.family.open(&self.checkpoint, &options);
@@ -156,13 +188,12 @@ fn find(registry: &Registry, name: &str, files: &Files) -> Result<Found, SpecErr
         return at(registry, name, path, known);
     }
     if let Some(known) = known {
-        let Some(checkpoint) = published(registry, known).map_err(|e| problem(name, e))? else {
-            return Err(missing(registry, known));
-        };
+        let checkpoint = fetched(registry, known)?;
         let family = Family::of(&checkpoint).map_err(|e| problem(name, e))?;
         return Ok(Found {
             checkpoint,
             known: Some(known),
+            fetched: Some(known),
             family,
         });
     }
@@ -183,8 +214,21 @@ fn find(registry: &Registry, name: &str, files: &Files) -> Result<Found, SpecErr
     }
 }
 
-/// A published model in the hub's cache, with the component that is tuned.
+/// A published model that was downloaded or converted, perhaps by half.
+fn fetched(registry: &Registry, known: &Known) -> Result<Checkpoint, SpecError> {
+    match published(registry, known) {
+        Ok(Some(checkpoint)) => Ok(checkpoint),
+        Ok(None) => Err(missing(registry, known, None)),
+        Err(error) => Err(incomplete(registry, known, error)),
+    }
+}
+
+/// A published model in the folder of models or in the hub's cache, with the component that is
+/// tuned.
 fn published(registry: &Registry, known: &Known) -> Result<Option<Checkpoint>, CheckpointError> {
+    if let Some(folder) = own(registry, known.name) {
+        return Checkpoint::open(&folder).map(Some);
+    }
     let Some(hub) = &registry.hub else {
         return Ok(None);
     };
@@ -214,13 +258,14 @@ fn published(registry: &Registry, known: &Known) -> Result<Option<Checkpoint>, C
 
 /// Where a published model is, if all of it is there.
 pub fn place(registry: &Registry, known: &Known) -> Option<PathBuf> {
-    let hub = registry.hub.as_ref()?;
-    published(registry, known).ok().flatten()?;
+    let checkpoint = published(registry, known).ok().flatten()?;
+    checkpoint.check_files().ok()?;
     match known.origin {
         Origin::Hub { repository, .. } | Origin::Tuned { repository, .. } => {
-            hub.snapshot(repository).ok().flatten()
+            let hub = || registry.hub.as_ref()?.snapshot(repository).ok().flatten();
+            own(registry, known.name).or_else(hub)
         }
-        Origin::Converted { .. } => None,
+        Origin::Converted { .. } => own(registry, known.name),
     }
 }
 
@@ -239,6 +284,7 @@ fn at(
         return Ok(Found {
             checkpoint,
             known,
+            fetched: None,
             family,
         });
     }
@@ -250,27 +296,41 @@ fn at(
                   over a model that has the others"
             .into(),
     })?;
-    let mut checkpoint = match published(registry, base).map_err(refuse)? {
-        Some(checkpoint) => checkpoint,
-        None => return Err(missing(registry, base)),
-    };
+    let mut checkpoint = fetched(registry, base)?;
     checkpoint.replace_all(path).map_err(refuse)?;
     let family = Family::of(&checkpoint).map_err(|e| problem(name, e))?;
     Ok(Found {
         checkpoint,
         known: known.or(Some(base)),
+        fetched: Some(base),
         family,
     })
 }
 
-/// A model that is known and not there: what it is, under which licence, how to get it.
-fn missing(registry: &Registry, known: &Known) -> SpecError {
-    let hub = registry.hub.as_ref();
+/// What is wrong with a published model that is there: that something is missing, or worse.
+fn incomplete(registry: &Registry, known: &Known, error: CheckpointError) -> SpecError {
+    match error.is_absence() {
+        true => missing(registry, known, Some(&error)),
+        false => problem(known.name, error),
+    }
+}
+
+/// A model that is known and not there, or a part of which is `absent`: what it is, under which
+/// licence, how to get it.
+fn missing(registry: &Registry, known: &Known, absent: Option<&CheckpointError>) -> SpecError {
+    let hub = || registry.hub.as_ref().map(|hub| hub.path().to_owned());
+    let looked = match known.origin {
+        Origin::Converted { .. } => registry.folder.clone(),
+        Origin::Hub { .. } | Origin::Tuned { .. } => hub(),
+    };
+    let part = absent.map_or_else(String::new, |error| {
+        format!("only a part is there, {error}; ")
+    });
     SpecError::Missing {
         name: known.name.to_owned(),
-        looked: hub.map_or_else(PathBuf::new, |hub| hub.path().to_owned()),
+        looked: looked.unwrap_or_default(),
         help: format!(
-            "{}; about {} GB; licence: {}\n{}",
+            "{part}{}; about {} GB; licence: {}\n{}",
             known.about,
             known.gigabytes,
             known.licence,
@@ -296,5 +356,36 @@ fn problem(name: &str, problem: impl ToString) -> SpecError {
     SpecError::Model {
         name: name.chars().take(80).collect(),
         problem: problem.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_folder_of_models() {
+        let named = |pairs: &[(&str, &str)]| {
+            let var = |name: &str| {
+                let found = pairs.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            folder(var)
+        };
+        for (pairs, path) in [
+            (&[("HOME", "/h")][..], "/h/.local/share/noisesearch/models"),
+            (
+                &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")],
+                "/d/noisesearch/models",
+            ),
+            (&[("HOME", "/h"), ("NOISESEARCH_MODELS", "/m")], "/m"),
+            (
+                &[("HOME", "/h"), ("NOISESEARCH_MODELS", "")],
+                "/h/.local/share/noisesearch/models",
+            ),
+        ] {
+            assert_eq!(named(pairs), Some(PathBuf::from(path)));
+        }
+        assert_eq!(named(&[]), None);
     }
 }

@@ -132,6 +132,8 @@ pub struct Registry {
     pub verifiers: Vec<VerifierEntry>,
     /// Where downloaded models lie; without one, models and verifiers on the disk are not known.
     pub hub: Option<Hub>,
+    /// Where models and verifiers lie that the hub does not have, each in a folder of its name.
+    pub folder: Option<PathBuf>,
 }
 
 impl TaskKind {
@@ -171,6 +173,7 @@ impl Registry {
             models: crate::lab::models(),
             verifiers,
             hub: Hub::named(|name| std::env::var_os(name)),
+            folder: crate::library::folder(|name| std::env::var_os(name)),
         }
     }
 
@@ -204,7 +207,7 @@ impl Registry {
         })
     }
 
-    /// Where a published model is, if it is in the hub's cache.
+    /// Where a published model is, if all of it is in the folder of models or in the hub's cache.
     pub fn place_of(&self, known: &Known) -> Option<PathBuf> {
         crate::library::place(self, known)
     }

@@ -215,7 +215,7 @@ impl Spec {
             dtype: self.dtype,
             search_dtype: self.search_dtype,
             weights: self.weights,
-            rows: 0,
+            ..Files::default()
         };
         files.check()?;
         files.settle();

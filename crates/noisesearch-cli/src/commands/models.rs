@@ -1,7 +1,7 @@
 //! `noisesearch models`.
 
 use crate::exit::Exit;
-use noisesearch::known::{KNOWN, Known, Origin};
+use noisesearch::known::{CANDIDATES, KEPT, KNOWN, Known, Origin};
 use noisesearch::registry::{ModelEntry, Registry};
 use std::io::{self, Write};
 
@@ -11,8 +11,11 @@ pub fn run() -> anyhow::Result<Exit> {
     let registry = Registry::builtin();
     let mut text: String = registry.models.iter().map(line).collect();
     text.push_str("\npublished models, whose files lie on the disk");
-    if let Some(hub) = &registry.hub {
-        text.push_str(&format!(" (looked in {})", hub.path().display()));
+    let hub = registry.hub.as_ref().map(|hub| hub.path());
+    let folders = registry.folder.as_deref().into_iter().chain(hub);
+    let folders: Vec<String> = folders.map(|path| path.display().to_string()).collect();
+    if !folders.is_empty() {
+        text.push_str(&format!(" (looked in {})", folders.join(" and ")));
     }
     text.push('\n');
     text.extend(KNOWN.iter().map(|known| published(&registry, known)));
@@ -35,6 +38,7 @@ fn published(registry: &Registry, known: &Known) -> String {
         None => "not found; `noisesearch generate --model` says how to get it".to_owned(),
     };
     let recipe = &known.recipe;
+    let [candidate, answer] = recipe.nfe();
     let pad = format!("\n{:14} ", "");
     [
         format!("{:14} {}", known.name, known.about),
@@ -43,11 +47,12 @@ fn published(registry: &Registry, known: &Known) -> String {
             known.gigabytes, known.licence
         ),
         format!(
-            "takes a {}; by default {} {} steps (search {}), guidance {}, {} pixels",
+            "takes a {}; by default {CANDIDATES} candidates of {} {} steps ({candidate} NFE), the \
+             answer {} ({answer} NFE), {KEPT} kept, guidance {}, {} pixels",
             recipe.task.word(),
-            recipe.steps,
-            recipe.solver.name(),
             recipe.search_steps,
+            recipe.solver.name(),
+            recipe.steps,
             recipe.guidance,
             recipe.side,
         ),

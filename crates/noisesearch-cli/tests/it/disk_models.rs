@@ -166,7 +166,7 @@ const REFUSED: &[(&str, &[&str], &[&str])] = &[
         &[],
         &[
             "hf download mhdang/dpo-sdxl-text2image-v1",
-            "\"unet/*.safetensors\"",
+            "\"unet/diffusion_pytorch_model.safetensors*\"",
         ],
     ),
     (
@@ -202,7 +202,7 @@ const REFUSED: &[(&str, &[&str], &[&str])] = &[
     (
         "tiny",
         &["--width", "9000"],
-        &["width is 9000; it must be between 1 and 8192"],
+        &["width is 9000; it must be between 1 and 4096"],
     ),
     (
         "tiny",
@@ -296,7 +296,10 @@ fn a_model_on_the_disk_needs_a_verifier() {
 fn the_lists_say_what_is_where() {
     let scratch = scratch("lists");
     folder(&scratch, SNAPSHOT);
-    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let cache = [
+        ("HF_HUB_CACHE", scratch.path("hub")),
+        ("NOISESEARCH_MODELS", scratch.path("models")),
+    ];
     let models = scratch.run_with(&["models"], &cache).out;
     let found = format!("found: {}", scratch.path(SNAPSHOT).display());
     assert_eq!(models.matches("found: /").count(), 1, "{models}");
@@ -305,6 +308,8 @@ fn the_lists_say_what_is_where() {
         "sit-xl-2-256",
         "licence: FLUX.1 [dev] Non-Commercial",
         "13.9 GB",
+        "by default 16 candidates of 25 heun steps (49 NFE), the answer 125 (249 NFE), 4 kept",
+        &format!("looked in {} and ", scratch.path("models").display()),
     ] {
         assert!(models.contains(text), "{models}");
     }

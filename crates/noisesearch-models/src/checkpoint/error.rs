@@ -114,3 +114,17 @@ pub enum CheckpointError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
+
+impl CheckpointError {
+    /// Whether something is not there, as after half a download.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::NoIndex(_)
+                | Self::NoComponent { .. }
+                | Self::NoFile { .. }
+                | Self::NoWeights(_)
+                | Self::NoShard { .. }
+        )
+    }
+}

@@ -41,8 +41,12 @@ impl Folder {
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+    /// That there is no file of this name, which is needed.
+    pub(super) fn lacks(&self, name: &str) -> CheckpointError {
+        CheckpointError::NoFile {
+            folder: self.0.clone(),
+            name: name.to_owned(),
+        }
     }
 
     /// Whether there is a file of this name.
@@ -113,14 +117,20 @@ impl Folder {
         }
     }
 
+    /// Fails unless there are weights that are read: a pickle is not.
+    pub(super) fn check_weights(&self) -> Result<(), CheckpointError> {
+        let files = self.files()?;
+        let read = |file: &PathBuf| file.extension().is_some_and(|e| e == "safetensors");
+        match files.iter().all(|file| read(file) && file.is_file()) {
+            true => Ok(()),
+            false => Err(CheckpointError::NoWeights(self.0.clone())),
+        }
+    }
+
     /// The shards that an index names.
     fn shards(&self, index: &str) -> Result<Vec<PathBuf>, CheckpointError> {
         let path = self.0.join(index);
-        let no_file = || CheckpointError::NoFile {
-            folder: self.0.clone(),
-            name: index.to_owned(),
-        };
-        let map: Index = self.json(index)?.ok_or_else(no_file)?;
+        let map: Index = self.json(index)?.ok_or_else(|| self.lacks(index))?;
         let names: BTreeSet<String> = map.weight_map.into_values().collect();
         if names.is_empty() || names.len() > TENSORS_MAX {
             return Err(CheckpointError::NoWeights(self.0.clone()));

@@ -1,7 +1,8 @@
 //! The cache of the Hugging Face hub, which is read and never filled.
 //!
 //! ```text
-//! HF_HUB_CACHE > HF_HOME/hub > ~/.cache/huggingface/hub
+//! HF_HUB_CACHE > HUGGINGFACE_HUB_CACHE > HF_HOME/hub > XDG_CACHE_HOME/huggingface/hub >
+//! ~/.cache/huggingface/hub
 //!   models--org--name/refs/main               names a commit
 //!   models--org--name/snapshots/COMMIT/...    links into models--org--name/blobs
 //! ```
@@ -30,10 +31,18 @@ impl Hub {
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
         };
-        let home = || set("HF_HOME").map(|home| home.join("hub"));
-        let user = || set("HOME").or_else(|| set("USERPROFILE"));
-        let usual = || user().map(|user| user.join(".cache/huggingface/hub"));
-        set("HF_HUB_CACHE").or_else(home).or_else(usual).map(Self)
+        let whole = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"];
+        let below = [
+            ("HF_HOME", "hub"),
+            ("XDG_CACHE_HOME", "huggingface/hub"),
+            ("HOME", ".cache/huggingface/hub"),
+            ("USERPROFILE", ".cache/huggingface/hub"),
+        ];
+        let below = || {
+            let mut below = below.into_iter();
+            below.find_map(|(name, folder)| set(name).map(|path| path.join(folder)))
+        };
+        whole.into_iter().find_map(set).or_else(below).map(Self)
     }
 
     /// The folder.

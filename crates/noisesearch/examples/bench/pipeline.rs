@@ -153,6 +153,7 @@ fn registry(parts: Parts, defaults: Defaults) -> Registry {
             open: Arc::new(move || Ok(Box::new(verifier()))),
         }],
         hub: None,
+        folder: None,
     }
 }
 

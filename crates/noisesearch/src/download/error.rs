@@ -32,9 +32,9 @@ pub enum DownloadError {
     #[error("there is no cache to download into; set HF_HUB_CACHE or HF_HOME")]
     NoCache,
     /// The endpoint is no URL.
-    #[error("HF_ENDPOINT is {endpoint}, which is no http:// or https:// URL")]
+    #[error("HF_ENDPOINT is {endpoint}; it must be http:// or https:// and a host, without a user")]
     Endpoint {
-        /// As set.
+        /// As set, without a user, who may have a password.
         endpoint: String,
     },
     /// The token has letters that a header cannot hold.

@@ -2,7 +2,8 @@
 
 use super::DownloadError;
 use crate::judges;
-use crate::known::{DIFFUSERS, Known, Origin};
+use crate::known::{Known, Origin, files, folder_files, stem};
+use noisesearch_models::checkpoint::COMPONENTS;
 use noisesearch_models::checkpoint::hub::is_repository;
 
 /// Files that are wanted of a repository.
@@ -32,26 +33,40 @@ pub fn orders(name: &str) -> Result<Vec<Order>, DownloadError> {
         return Ok(vec![order]);
     }
     if is_repository(name) {
-        return Ok(vec![order(name, DIFFUSERS, None)]);
+        return Ok(vec![order(name, of_any(), None)]);
     }
     let name = name.chars().take(80).collect();
     Err(DownloadError::Unknown { name })
 }
 
+/// Files of a repository of which nothing is known: in half precision, too, which is read where it
+/// is alone.
+fn of_any() -> Vec<String> {
+    let half = |component: &&str| format!("{component}/{}.fp16*.safetensors", stem(component));
+    let halves = COMPONENTS.iter().map(half);
+    folder_files(&COMPONENTS)
+        .into_iter()
+        .chain(halves)
+        .collect()
+}
+
 fn of_model(known: &Known) -> Result<Vec<Order>, DownloadError> {
     match known.origin {
         Origin::Hub {
-            repository, files, ..
-        } => Ok(vec![order(repository, files, Some(known.licence))]),
+            repository,
+            components,
+            ..
+        } => {
+            let files = folder_files(components);
+            Ok(vec![order(repository, files, Some(known.licence))])
+        }
         Origin::Tuned {
             base,
             component,
             repository,
         } => {
             let mut orders = Known::named(base).map_or(Ok(vec![]), of_model)?;
-            let files = ["config.json", "*.safetensors"].map(|f| format!("{component}/{f}"));
-            let files: Vec<&str> = files.iter().map(String::as_str).collect();
-            orders.push(order(repository, &files, Some(known.licence)));
+            orders.push(order(repository, files(component), Some(known.licence)));
             Ok(orders)
         }
         Origin::Converted { .. } => Err(DownloadError::ByHand {
@@ -61,13 +76,10 @@ fn of_model(known: &Known) -> Result<Vec<Order>, DownloadError> {
     }
 }
 
-fn order(repository: &str, patterns: &[&str], licence: Option<&'static str>) -> Order {
+fn order(repository: &str, patterns: Vec<String>, licence: Option<&'static str>) -> Order {
     Order {
         repository: repository.to_owned(),
-        patterns: patterns
-            .iter()
-            .map(|pattern| (*pattern).to_owned())
-            .collect(),
+        patterns,
         licence,
     }
 }
@@ -114,6 +126,48 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, path), is, "{pattern} {path}");
         }
+    }
+
+    /// Once the safety checker, a second autoencoder and half precision came, too: gigabytes.
+    #[test]
+    fn nothing_that_is_not_read_is_fetched() {
+        let wanted = |name: &str, paths: &[&str]| -> Vec<bool> {
+            let orders = orders(name).unwrap();
+            paths.iter().map(|path| orders[0].wants(path)).collect()
+        };
+        let needed = [
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            "text_encoder/config.json",
+            "text_encoder/model.safetensors",
+            "tokenizer/merges.txt",
+            "unet/diffusion_pytorch_model.safetensors",
+            "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "vae/config.json",
+        ];
+        let spare = [
+            "README.md",
+            "feature_extractor/preprocessor_config.json",
+            "safety_checker/config.json",
+            "safety_checker/model.safetensors",
+            "sd_xl_base_1.0.safetensors",
+            "text_encoder/flax_model.msgpack",
+            "text_encoder/pytorch_model.bin",
+            "unet/diffusion_pytorch_model.non_ema.safetensors",
+            "vae_1_0/config.json",
+            "vae_1_0/diffusion_pytorch_model.safetensors",
+        ];
+        let half = [
+            "text_encoder/model.fp16.safetensors",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+        ];
+        for name in ["sd1.5", "sdxl", "some/model"] {
+            assert!(!wanted(name, &needed).contains(&false), "{name}");
+            assert!(!wanted(name, &spare).contains(&true), "{name}");
+        }
+        assert_eq!(wanted("sdxl", &half), [false, false]);
+        assert_eq!(wanted("some/model", &half), [true, true]);
     }
 
     #[test]

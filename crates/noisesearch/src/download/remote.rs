@@ -12,6 +12,7 @@ use super::order::Order;
 use super::{DownloadError, Hash, Plan, RemoteFile};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -60,10 +61,9 @@ impl Settings {
         }
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        if !["http://", "https://"]
-            .iter()
-            .any(|s| endpoint.starts_with(s))
-        {
+        if host(&endpoint).is_none() {
+            let shown = endpoint.rsplit_once('@');
+            let endpoint = shown.map_or(endpoint.clone(), |(_, host)| format!("..@{host}"));
             return Err(DownloadError::Endpoint { endpoint });
         }
         let token = set("HF_TOKEN").filter(|_| is_private(&endpoint));
@@ -81,17 +81,28 @@ impl Settings {
     }
 }
 
+/// The host of an http(s) URL, with its port cut off; `None` for any other text, such as one with
+/// a user's name, of which it is hard to say which host it names.
+fn host(url: &str) -> Option<&str> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let odd = |c: char| !c.is_ascii_graphic() || "@?#\\".contains(c);
+    if rest.contains(odd) {
+        return None;
+    }
+    let authority = rest.split('/').next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(six) => six.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
 /// Whether nobody listens on the way to a URL.
 fn is_private(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return true;
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(six) => six.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    ["127.0.0.1", "localhost", "::1"].contains(&host)
+    let this_machine = |host| ["127.0.0.1", "localhost", "::1"].contains(&host);
+    url.starts_with("https://") || host(url).is_some_and(this_machine)
 }
 
 /// The way to the hub.
@@ -343,15 +354,19 @@ struct Lfs {
 }
 
 impl Listing {
-    /// The files that an order wants. One in half precision is left out beside the whole one.
+    /// The files that an order wants. Those in half precision are left out beside whole ones.
     fn files(&self, order: &Order) -> Result<Vec<RemoteFile>, String> {
         if !is_hex(&self.sha, 40) {
             return Err("the commit has no name".into());
         }
-        let there = |path: &str| self.siblings.iter().any(|file| file.rfilename == path);
-        let spare = |path: &str| path.contains(".fp16.") && there(&path.replace(".fp16.", "."));
-        let wanted = |file: &&Sibling| order.wants(&file.rfilename) && !spare(&file.rfilename);
-        let files: Vec<_> = self.siblings.iter().filter(wanted).collect();
+        let wanted = |file: &&Sibling| order.wants(&file.rfilename);
+        let mut files: Vec<_> = self.siblings.iter().filter(wanted).collect();
+        let folder = |file: &&Sibling| Path::new(&file.rfilename).parent().map(Path::to_owned);
+        let half = |file: &&Sibling| file.rfilename.contains(".fp16");
+        let weights = |file: &&&Sibling| file.rfilename.ends_with(".safetensors");
+        let whole = files.iter().filter(|file| weights(file) && !half(file));
+        let whole: BTreeSet<_> = whole.map(folder).collect();
+        files.retain(|file| !(half(file) && whole.contains(&folder(file))));
         if files.len() > FILES_MAX {
             return Err(format!(
                 "{} files, at most {FILES_MAX} are fetched",
@@ -402,4 +417,51 @@ impl Sibling {
 fn is_hex(text: &str, length: usize) -> bool {
     let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     text.len() == length && text.bytes().all(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once the first of these passed for this machine, and was sent the token unencrypted.
+    #[test]
+    fn an_endpoint_with_a_user_is_none() {
+        for endpoint in [
+            "http://localhost:80@evil.example",
+            "https://user@huggingface.co",
+            "http://localhost\\@evil.example",
+            "http://evil.example#localhost",
+            "https://",
+            "http://:80",
+            "file:///etc",
+        ] {
+            let settings = Settings::from_variables(|name| match name {
+                "HF_ENDPOINT" => Some(endpoint.to_owned()),
+                "HF_TOKEN" => Some("secret".to_owned()),
+                _ => None,
+            });
+            assert!(
+                !is_private(endpoint) || host(endpoint).is_none(),
+                "{endpoint}"
+            );
+            let error = settings.err().expect(endpoint).to_string();
+            assert!(
+                error.contains("HF_ENDPOINT") && !error.contains("secret"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_goes_over_tls_or_stays_here() {
+        for (url, is) in [
+            ("https://huggingface.co", true),
+            ("http://127.0.0.1:8000", true),
+            ("http://[::1]:8000/hub", true),
+            ("http://hub.example", false),
+            ("http://localhost.example", false),
+        ] {
+            assert_eq!(is_private(url), is, "{url}");
+        }
+    }
 }

@@ -306,5 +306,6 @@ pub fn registry_counting(counts: &Arc<Counts>) -> Registry {
         ],
         verifiers: JUDGES.map(judge).into(),
         hub: None,
+        folder: None,
     }
 }

@@ -232,6 +232,7 @@ fn the_answer_is_accepted_once() {
 fn a_goal_chooses_among_what_is_there() {
     let lab = Registry {
         hub: None,
+        folder: None,
         ..Registry::builtin()
     };
     let spec = |text: &str| Spec::from_toml(text).unwrap();

@@ -8,6 +8,7 @@ mod formats;
 mod gradient;
 mod judging;
 mod overlap;
+mod places;
 mod race;
 mod runs;
 mod spec;

@@ -54,8 +54,8 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
     Ok(Pipeline {
         conditioner: Box::new(Classes { config, lines }),
         denoiser: Box::new(denoiser),
+        schedule: Schedule::even_on(&path),
         path,
-        schedule: Schedule::EVEN,
         decoder: Box::new(vae),
         weights: checkpoint.hash(&[TRANSFORMER, "vae"])?,
     })

@@ -46,6 +46,8 @@ impl PixArt {
     /// Takes every tensor of a `PixArtTransformer2DModel`; `config` passed
     /// [`PixArtConfig::check`].
     pub fn load(mut s: Source, config: &PixArtConfig) -> Loaded<Self> {
+        // In some published files: what training put in the place of dropped captions.
+        s.skip("caption_projection.y_embedding");
         let (d, shape) = (config.hidden(), [config.in_channels, config.patch_size]);
         let layers = ["linear_1", "linear_2"];
         let mut embedder = |name: &str, outputs| {

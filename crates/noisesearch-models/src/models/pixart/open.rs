@@ -38,7 +38,7 @@ pub fn open(checkpoint: &Arc<Checkpoint>, options: &Options) -> Result<Pipeline,
         conditioner: Box::new(words),
         denoiser: Box::new(denoiser),
         path,
-        schedule: Schedule::EVEN,
+        schedule: Schedule::TRAILING,
         decoder: Box::new(vae),
         weights: checkpoint.hash(&[TRANSFORMER, "vae", "text_encoder"])?,
     })

@@ -73,7 +73,7 @@ impl Latent {
             conditioner,
             denoiser: Box::new(denoiser),
             path,
-            schedule: Schedule::EVEN,
+            schedule: Schedule::TRAILING,
             decoder: Box::new(self.vae),
             weights: checkpoint.hash(components)?,
         })

@@ -42,6 +42,9 @@ pub struct VaeConfig {
     /// The blocks of the decoder: `UpDecoderBlock2D`.
     #[serde(default)]
     pub up_block_types: Vec<String>,
+    /// Whether it is to be decoded in a wider format than f16.
+    #[serde(default = "yes")]
+    pub force_upcast: bool,
     /// Statistics by channel, which replace the two factors; not run here.
     #[serde(default)]
     pub latents_mean: Option<Vec<f64>>,

@@ -18,6 +18,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use decoder::Network;
 use tiles::Tiling;
 
+/// Pixels of the largest image that is decoded whole, eight by eight of them for one of the latent.
+pub const WHOLE_PIXELS_MAX: usize = (8 * Tiling::DEFAULT.side).pow(2);
+
 /// An autoencoder of which the decoder is loaded.
 #[derive(Debug)]
 pub struct Vae {
@@ -36,7 +39,8 @@ impl Vae {
         let config: VaeConfig = checkpoint.config("vae")?;
         config.check()?;
         let mut weights = checkpoint.weights("vae")?;
-        let vae = Self::load(Source::new(&mut weights, place), &config)?;
+        let place = wide(place, &config);
+        let vae = Self::load(Source::new(&mut weights, &place), &config)?;
         weights.finish()?;
         Ok(vae)
     }
@@ -87,6 +91,19 @@ impl Vae {
             pixels.to_dtype(DType::F32)?.to_device(&Device::Cpu)
         })?;
         channels_first(&image)
+    }
+}
+
+/// The same place, in f32 instead of f16 for a decoder that overflows in it, as that of Stable
+/// Diffusion XL does.
+fn wide(place: &Place, config: &VaeConfig) -> Place {
+    let dtype = match place.dtype {
+        DType::F16 if config.force_upcast => DType::F32,
+        other => other,
+    };
+    Place {
+        dtype,
+        ..place.clone()
     }
 }
 

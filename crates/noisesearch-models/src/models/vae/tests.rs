@@ -108,6 +108,31 @@ fn tiles_of_a_smooth_latent_differ_little_from_the_whole() {
     assert!(share > 0.0 && share < 0.1, "{share}");
 }
 
+/// Once it was in f16 on a device, in which Stable Diffusion XL's pictures are not finite.
+#[test]
+fn a_decoder_that_overflows_in_f16_is_wider() {
+    let (_, config) = parsed(FOUR);
+    assert!(
+        config.force_upcast,
+        "the published files of SD 1.5 do not say"
+    );
+    let format = |asked: DType, force_upcast: bool| {
+        let config = VaeConfig {
+            force_upcast,
+            ..config.clone()
+        };
+        let place = Place {
+            dtype: asked,
+            ..Place::cpu()
+        };
+        wide(&place, &config).dtype
+    };
+    assert_eq!(format(DType::F16, true), DType::F32);
+    assert_eq!(format(DType::F16, false), DType::F16);
+    assert_eq!(format(DType::BF16, true), DType::BF16);
+    assert_eq!(format(DType::F32, true), DType::F32);
+}
+
 #[test]
 fn published_layouts_are_asked_for_exactly() {
     for text in [
