@@ -17,12 +17,14 @@ use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
 pub use super::epilogue::Epilogue;
 use super::int8::{self, Int8Panels, Largest};
-use super::isa::{Isa, Kernel, prefetch};
+use super::isa::{Isa, Kernel, prefetch, prefetch_far};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
 use super::windows::rows_of_block;
 use std::ops::Range;
 use std::sync::OnceLock;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 /// Floats of the left operand that one sweep over the panels reads: half of a 1 MiB L2.
@@ -280,26 +282,41 @@ impl Gemm<'_> {
                 let part = start..(start + depth).min(k);
                 let mut panel = 0;
                 while panel + P <= panels {
-                    self.sweep::<R, P>(panel, rows.clone(), &part);
+                    let next = self.after::<P>(panel, &part);
+                    self.sweep::<R, P>(panel, rows.clone(), &part, next);
                     panel += P;
                 }
                 if P > 1 && panel < panels {
-                    self.sweep::<R, 1>(panel, rows.clone(), &part);
+                    self.sweep::<R, 1>(panel, rows.clone(), &part, 0..0);
                 }
             }
         }
     }
 
-    /// `rows` by panels `panel..panel + Q`, summed over `part` of k.
+    /// Where the first of the panels lies that come after `panel..panel + P`, at this part of k.
+    #[inline(always)]
+    fn after<const P: usize>(&self, panel: usize, part: &Range<usize>) -> Range<usize> {
+        let next = (panel + P) * self.right.k;
+        (next + part.start) * PANEL..(next + part.end) * PANEL
+    }
+
+    /// `rows` by panels `panel..panel + Q`, summed over `part` of k; meanwhile `Q` panels come
+    /// nearer, of which `next` is the first.
     #[inline(always)]
     fn sweep<const R: usize, const Q: usize>(
         &mut self,
         panel: usize,
         rows: Range<usize>,
         part: &Range<usize>,
+        next: Range<usize>,
     ) {
+        let share = next.len().div_ceil(rows.len().div_ceil(R).max(1));
+        let mut asked = next.start;
         let mut row = rows.start;
         while row < rows.end {
+            let until = (asked + share).min(next.end);
+            self.ask_for_panels::<Q>(asked..until);
+            asked = until;
             row += match rows.end - row {
                 left if left >= R => self.tile::<R, Q>(row, panel, part),
                 left if left >= 4 => self.tile::<4, Q>(row, panel, part),
@@ -354,6 +371,19 @@ impl Gemm<'_> {
         M
     }
 
+    /// Brings a stretch of a panel and of its neighbours into the second-level cache. All of the next
+    /// panels come while the present ones are used, a share a tile: left to the processor alone,
+    /// which looks one page ahead, a tile in eight would wait for memory.
+    #[inline(always)]
+    fn ask_for_panels<const Q: usize>(&self, stretch: Range<usize>) {
+        for q in 0..Q {
+            let panel = q * self.right.k * PANEL;
+            for at in stretch.clone().step_by(PANEL) {
+                prefetch_far(self.right.data, panel + at);
+            }
+        }
+    }
+
     /// Brings results nearer that the tile at `row` and `panel` will add to.
     #[inline(always)]
     fn ask_for_results<const M: usize, const Q: usize>(&self, row: usize, panel: usize) {
@@ -404,100 +434,5 @@ pub(crate) fn finish<const M: usize>(
     epilogue.apply(edge.as_flattened_mut(), PANEL, column, y);
     for m in 0..M {
         out[m * stride..][..width].copy_from_slice(&edge[m][..width]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nn::testing::{assert_close, same_on_every_isa, wave};
-
-    fn product(a: &[f32], w: &[f32], bias: &[f32], k: usize) -> Vec<f64> {
-        let dot = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum()
-        };
-        let bias = |j: usize| bias.get(j).map_or(0.0, |&b| f64::from(b));
-        a.chunks(k)
-            .flat_map(|a| {
-                w.chunks(k)
-                    .enumerate()
-                    .map(move |(j, w)| dot(a, w) + bias(j))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn products_of_every_tail_follow_the_formula() {
-        for m in [1, 2, 3, 4, 5, 6, 7, 9, 17, 25] {
-            for (n, k) in [(1, 3), (16, 27), (33, 8), (50, 65)] {
-                let (a, w, bias) = (wave(m * k, 1.0), wave(n * k, 1.0), wave(n, 0.5));
-                let packed = PackedWeight::new(&w, &bias, n, k);
-                let got = same_on_every_isa(|isa| {
-                    let mut out = vec![f32::NAN; m * n];
-                    packed.apply(isa, Windows::rows(&a, k), &mut out, Epilogue::Store);
-                    out
-                });
-                assert_close(&got, &product(&a, &w, &bias, k), 1e-6);
-            }
-        }
-    }
-
-    #[test]
-    fn blocks_of_rows_do_not_change_a_bit() {
-        let (m, n, k) = (300, 20, 1100);
-        let (a, w) = (wave(m * k, 1.0), wave(n * k, 1.0));
-        let packed = PackedWeight::new(&w, &[], n, k);
-        let mut all = vec![0.0; m * n];
-        packed.apply(Isa::best(), Windows::rows(&a, k), &mut all, Epilogue::Store);
-        for (row, want) in a.chunks(k).zip(all.chunks(n)) {
-            let mut one = vec![0.0; n];
-            packed.apply(
-                Isa::best(),
-                Windows::rows(row, k),
-                &mut one,
-                Epilogue::Store,
-            );
-            assert_eq!(one, want);
-        }
-    }
-
-    #[test]
-    fn epilogues_follow_their_formulas() {
-        let (m, n, k) = (7, 37, 20);
-        let (a, w, bias, gate) = (
-            wave(m * k, 1.0),
-            wave(n * k, 1.0),
-            wave(n, 1.0),
-            wave(n, 2.0),
-        );
-        let old = wave(m * n, 3.0);
-        let packed = PackedWeight::new(&w, &bias, n, k);
-        let y = product(&a, &w, &bias, k);
-        let at = |f: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
-            y.iter().enumerate().map(|(i, &y)| f(i, y)).collect()
-        };
-        let wide = |x: f32| f64::from(x);
-        let gelu =
-            |y: f64| 0.5 * y * (1.0 + (0.7978845608028654 * (y + 0.044715 * y * y * y)).tanh());
-        let cases: [(Epilogue, Vec<f64>); 4] = [
-            (Epilogue::Silu, at(&|_, y| y / (1.0 + (-y).exp()))),
-            (Epilogue::Gelu, at(&|_, y| gelu(y))),
-            (Epilogue::Add, at(&|i, y| wide(old[i]) + y)),
-            (
-                Epilogue::AddGated(&gate),
-                at(&|i, y| wide(old[i]) + wide(gate[i % n]) * y),
-            ),
-        ];
-        for (epilogue, want) in cases {
-            let got = same_on_every_isa(|isa| {
-                let mut out = old.clone();
-                packed.apply(isa, Windows::rows(&a, k), &mut out, epilogue);
-                out
-            });
-            assert_close(&got, &want, 1e-6);
-        }
     }
 }

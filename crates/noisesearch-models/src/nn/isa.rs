@@ -233,3 +233,17 @@ pub(crate) fn prefetch(data: &[f32], at: usize) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (data, at);
 }
+
+/// The same into the second-level cache only.
+#[inline(always)]
+pub(crate) fn prefetch_far(data: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let line = data.as_ptr().wrapping_add(at);
+        // SAFETY: every processor of the target has the instruction, and it faults at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, at);
+}

@@ -27,8 +27,12 @@ pub(super) trait Tiled {
     /// The words of a panel, 16 lines of them for every depth.
     fn words(&self, panel: usize) -> &[Self::Words];
 
-    /// What all sums of a panel begin with.
-    fn first(&self, panel: usize) -> &Lanes;
+    /// What all sums of a panel begin with; none if an earlier part of the inputs left sums where
+    /// results go.
+    fn first(&self, panel: usize) -> Option<&Lanes>;
+
+    /// The sums that were left of rows from `row` on, at most 16.
+    fn left_over(&self, row: usize, panel: usize, sums: &mut [Lanes; TILE]);
 
     /// Result `2 m + q` gains the product of rows `m`, `step` apart, and of words `q`.
     fn multiply<const M: usize, const Q: usize>(
@@ -103,8 +107,11 @@ impl<P: Tiled> Sweep<P> {
     fn rows<const M: usize, const Q: usize>(&mut self, unit: &Unit, row: usize, panel: usize) {
         let tiles =
             || (0..M).flat_map(|m| (0..Q).map(move |q| (2 * m + q, row + m * TILE, panel + q)));
-        for (tile, _, panel) in tiles() {
-            unit.set(tile, self.product.first(panel));
+        for (tile, row, panel) in tiles() {
+            match self.product.first(panel) {
+                Some(first) => unit.set(tile, first),
+                None => self.go_on(unit, tile, [row, panel]),
+            }
         }
         self.multiply::<M, Q>(unit, row, panel);
         for (tile, row, panel) in tiles() {
@@ -118,6 +125,19 @@ impl<P: Tiled> Sweep<P> {
             if self.product.place(row, panel).is_none() {
                 let results = &self.waiting[tile][..TILE.min(count - row)];
                 self.product.finish(row, panel, results);
+            }
+        }
+    }
+
+    /// Result `tile` becomes what an earlier part of the inputs left.
+    #[inline(always)]
+    fn go_on(&mut self, unit: &Unit, tile: usize, [row, panel]: [usize; 2]) {
+        match self.product.place(row, panel) {
+            Some((out, stride)) => unit.put(tile, out, stride),
+            None => {
+                let sums = &mut self.waiting[tile];
+                self.product.left_over(row, panel, sums);
+                unit.put(tile, sums.as_flattened(), PANEL);
             }
         }
     }

@@ -8,9 +8,13 @@ use crate::nn::isa::{Isa, Kernel, narrow};
 use crate::nn::lanes::PANEL;
 use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Numbers of a block of rows: half of a 1 MiB second-level cache.
 const BLOCK: usize = 256 * 1024;
+/// The longest part of plain rows that is multiplied before the next rows are. Uncut, blocks of long
+/// rows would be of few, each of which reads all of the weight from memory.
+const PART: usize = 1024;
 /// Numbers of an image that a block of windows into it looks at, which share most of them.
 const SPAN: usize = 448 * 1024;
 
@@ -25,6 +29,15 @@ thread_local! {
     static ROUNDED: RefCell<Rounded> = RefCell::default();
 }
 
+/// Numbers of a part if `left`, whose sums may wait between parts, is cut.
+fn depth(left: &Windows) -> usize {
+    let k = left.runs * left.run_len;
+    match left.runs == 1 && left.in_place(DEPTH) && left.width >= left.count {
+        true => k.div_ceil(k.div_ceil(PART).max(1)).next_multiple_of(DEPTH),
+        false => k,
+    }
+}
+
 /// Rows of a block.
 pub(super) fn rows<T>(left: &Windows<T>) -> usize {
     let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
@@ -35,17 +48,44 @@ pub(super) fn rows<T>(left: &Windows<T>) -> usize {
 }
 
 impl Rounded {
-    /// Calls `work` with the first row and the rows of one block after the other. There is memory
-    /// behind the rows for reading a whole tile from the last of them.
-    pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
-        let regular = left.in_place(DEPTH);
-        let rows = rows(&left);
+    /// Calls `work` with the first row, a part of the inputs and the rows' numbers there, for one
+    /// block after the other; with several parts only if sums may wait. There is memory behind the
+    /// rows for reading a whole tile from the last of them.
+    pub fn blocks(
+        isa: Isa,
+        left: Windows,
+        may_wait: bool,
+        mut work: impl FnMut(usize, Range<usize>, Windows<u16>),
+    ) {
+        let (k, regular) = (left.runs * left.run_len, left.in_place(DEPTH));
+        let depth = if may_wait { depth(&left) } else { k };
+        let rows = match depth < k {
+            true => rows_of_block(left.count, BLOCK / depth, 2 * TILE),
+            false => rows(&left),
+        };
         ROUNDED.with_borrow_mut(|rounded| {
             for first in (0..left.count).step_by(rows.max(1)) {
                 let some = left.skip(first, rows.min(left.count - first));
-                work(first, rounded.rows(isa, some, regular));
+                if depth == k {
+                    work(first, 0..k, rounded.rows(isa, some, regular));
+                    continue;
+                }
+                for start in (0..k).step_by(depth) {
+                    let part = start..(start + depth).min(k);
+                    work(first, part.clone(), rounded.part(isa, some.part(part)));
+                }
             }
         });
+    }
+
+    /// A part of plain rows, which are rounded one after the other without what lies between.
+    fn part(&mut self, isa: Isa, left: Windows) -> Windows<'_, u16> {
+        let k = left.run_len;
+        self.span.grow((left.count + TILE) * k);
+        for (row, to) in self.span.chunks_exact_mut(k).take(left.count).enumerate() {
+            round_to(isa, &left.data[row * left.step..][..k], to);
+        }
+        Windows::strided(&self.span, left.count, k, k)
     }
 
     fn rows(&mut self, isa: Isa, left: Windows, regular: bool) -> Windows<'_, u16> {

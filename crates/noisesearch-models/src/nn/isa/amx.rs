@@ -152,6 +152,28 @@ impl Tiles {
         }
     }
 
+    /// A result's rows become these, `stride` floats apart.
+    #[inline(always)]
+    pub fn put(&self, tile: usize, rows: &[f32], stride: usize) {
+        assert!(rows.len() >= (ROWS - 1) * stride + 16, "no whole tile");
+        let (rows, stride) = (rows.as_ptr(), 4 * stride);
+        macro_rules! put {
+            ($name:literal) => {
+                // SAFETY: 16 rows of 64 bytes are there, as was checked.
+                unsafe {
+                    asm!(concat!("tileloadd ", $name, ", [{} + {}*1]"), in(reg) rows,
+                        in(reg) stride, options(nostack, preserves_flags, readonly))
+                }
+            };
+        }
+        match tile {
+            0 => put!("tmm0"),
+            1 => put!("tmm1"),
+            2 => put!("tmm2"),
+            _ => put!("tmm3"),
+        }
+    }
+
     /// Writes a result's rows, `stride` floats apart.
     #[inline(always)]
     pub fn get(&self, tile: usize, out: &mut [f32], stride: usize) {
@@ -222,6 +244,7 @@ impl Tiles {
         unreachable!("tiles are asked for where the processor has them")
     }
     pub fn set(&self, _: usize, _: &[f32; 16]) {}
+    pub fn put(&self, _: usize, _: &[f32], _: usize) {}
     pub fn get(&self, _: usize, _: &mut [f32], _: usize) {}
     pub fn multiply<const M: usize, const Q: usize>(
         &self,
