@@ -58,9 +58,9 @@ impl Sub for Fees {
 
     fn sub(self, before: Self) -> Self {
         Self {
-            requests: self.requests - before.requests,
-            tokens_read: self.tokens_read - before.tokens_read,
-            tokens_written: self.tokens_written - before.tokens_written,
+            requests: self.requests.saturating_sub(before.requests),
+            tokens_read: self.tokens_read.saturating_sub(before.tokens_read),
+            tokens_written: self.tokens_written.saturating_sub(before.tokens_written),
         }
     }
 }

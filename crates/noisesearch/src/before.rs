@@ -47,6 +47,7 @@ fn more(all: Column, part: Ledger) -> Ledger {
         final_nfe: all.final_nfe.saturating_sub(part.final_nfe),
         passes: all.passes.saturating_sub(part.passes),
         verifier_calls: all.verifier_calls.saturating_sub(part.verifier_calls),
+        fees: all.fees - part.fees,
         seconds: 0.0,
     }
 }

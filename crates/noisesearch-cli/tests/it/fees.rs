@@ -22,7 +22,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
     let scratch = Scratch::new("fees");
-    let server = Server::new(|request| says(&graded(&request.id(), 50.into()).to_string()));
+    let server = Server::new(|request| {
+        assert!(request.picture().starts_with("data:image/png;base64,"));
+        says(&graded(&request.id(), request.number.into()).to_string())
+    });
     let variables = [
         ("NOISESEARCH_LLM_URL", server.url()),
         ("NOISESEARCH_LLM_MODEL", "a-judge".to_owned()),
@@ -34,7 +37,10 @@ fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
     let run = scratch.run_with(&args, &variables);
     assert_eq!(run.code, Some(0), "{run:?}");
     let object = run.json();
-    let requests = server.seen().len() as u64;
+    let seen = server.seen();
+    assert!(seen.iter().all(|request| request.head.contains(CANARY)));
+    assert!((1..=4).contains(&server.most()));
+    let requests = seen.len() as u64;
     assert!(requests >= 3, "{requests}");
     let fees = json!({
         "requests": requests,

@@ -21,7 +21,6 @@ mod half;
 #[path = "../../../noisesearch/tests/hub/server.rs"]
 mod hub_server;
 #[cfg(feature = "judge")]
-#[allow(dead_code)]
 #[path = "../../../noisesearch-verifiers/tests/llm/server.rs"]
 mod llm_server;
 mod measure;

@@ -23,7 +23,7 @@ fn server() -> Server {
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key);
-    Server::secure(Arc::new(config.unwrap()), fairly)
+    Server::speaking(Some(Arc::new(config.unwrap())), fairly)
 }
 
 /// What the environment sets, with the authorities of a file.

@@ -82,15 +82,8 @@ impl Server {
         Self::speaking(None, answer)
     }
 
-    /// The same over TLS, with the certificate of `tls`.
-    pub fn secure(
-        tls: Arc<ServerConfig>,
-        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
-    ) -> Self {
-        Self::speaking(Some(tls), answer)
-    }
-
-    fn speaking(
+    /// The same, over TLS with the certificate of `tls` where there is one.
+    pub fn speaking(
         tls: Option<Arc<ServerConfig>>,
         answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Self {
