@@ -134,7 +134,8 @@ fn selected(study: &Study, answers: &Answers) -> Result<String, AnswersError> {
 }
 
 const SELECTED: &str = "
-Scores of the verifier that was optimised, at the last points; *corrected* is without the winner's curse:
+Scores of the verifier that was optimised, at the last points; *corrected* is without the winner's
+curse:
 
 | arm | verifier | a candidate | the selected | corrected, 95 % interval | reliability | n |
 |---|---|---|---|---|---|---|

@@ -263,10 +263,11 @@ impl Body<'_> {
             "reliability",
         ];
         Ok(format!(
-            "<h2>The winner's curse</h2><p>At the last points, over {} answers each. A selected score was chosen for being high. Corrected \
-             is what is left of it when the part is taken away that the best-agreeing verifier \
-             that was not optimised does not confirm: candidates + reliability x (selected - \
-             candidates). A verifier that may answer otherwise is asked again instead.</p>{}",
+            "<h2>The winner's curse</h2><p>At the last points, over {} answers each. A selected \
+             score was chosen for being high. Corrected is what is left of it when the part is \
+             taken away that the best-agreeing verifier that was not optimised does not confirm: \
+             candidates + reliability x (selected - candidates). A verifier that may answer \
+             otherwise is asked again instead.</p>{}",
             self.answers.n(),
             page::card(&page::table(&head.map(str::to_owned), &rows))
         ))

@@ -322,14 +322,14 @@ classes = ["Q"]
 model = "glyphs-small"
 verifiers = ["classifier"]
 search = { method = "paths" }
-budget = "60nfe"
+budget = "200nfe"
 [[arm]]
 name = "full"
 points = [{}, { guidance = 2.0 }]
 [[arm]]
 name = "linear"
 spec = { preview = "linear" }
-points = [{}, { batch = 2, cache = "1MB", seed = 7, budget = "80nfe" }]
+points = [{}, { batch = 2, cache = "1MB", seed = 7, budget = "300nfe" }]
 "#;
 
     /// Regression: the whole turn was made with the previews of its first arm.
