@@ -1,6 +1,6 @@
 //! What a judge behind an endpoint charges is written down, and its key is not.
 
-use crate::common::{Scratch, cheap};
+use crate::common::Scratch;
 use crate::llm_server::{Server, graded, says};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,8 @@ fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
         ("NOISESEARCH_LLM_CACHE", String::new()),
     ];
     let variables = variables.map(|(name, value)| (name, PathBuf::from(value)));
-    let args = cheap(&["--watch", "llm", "--budget", "3evals"]);
+    let args = "generate --steps 1 --budget 3evals --verifier clip --watch llm --json";
+    let args: Vec<&str> = args.split(' ').chain(["a red star"]).collect();
     let run = scratch.run_with(&args, &variables);
     assert_eq!(run.code, Some(0), "{run:?}");
     let object = run.json();
