@@ -1,4 +1,5 @@
-//! Our side of the comparison with PyTorch: `bench SUBJECT "PRECISION [DEVICE]" [ARGUMENTS AS JSON]`.
+//! Our side of the comparison with PyTorch:
+//! `bench SUBJECT "PRECISION [DEVICE]" [ARGUMENTS AS JSON]`.
 //!
 //! Loads its subject once, then answers every line on stdin with a line on stdout: `run` with the
 //! seconds of one run, `save PATH` after writing the result's numbers there as little-endian f32.

@@ -12,8 +12,8 @@ use std::ops::Range;
 
 /// Numbers of a block of rows: half of a 1 MiB second-level cache.
 const BLOCK: usize = 256 * 1024;
-/// The longest part of plain rows that is multiplied before the next rows are. Uncut, blocks of long
-/// rows would be of few, each of which reads all of the weight from memory.
+/// The longest part of plain rows that is multiplied before the next rows are. Uncut, blocks of
+/// long rows would be of few, each of which reads all of the weight from memory.
 const PART: usize = 1024;
 /// Numbers of an image that a block of windows into it looks at, which share most of them.
 const SPAN: usize = 448 * 1024;
