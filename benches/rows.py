@@ -64,6 +64,11 @@ CONV = (f"{SAMPLES}, in bf16: 66 % products, 7 % rounding to bf16, 7 % zeroing r
 CONV_NORM = (f"{SAMPLES}, in bf16: 37 % products, 10 % statistics of the norm, 9 % norm and SiLU, 8 % zeroing "
              "results, 6 % rounding to bf16, 12 % waiting for threads and fresh memory.")
 
+FLUX = (f"{SAMPLES}, in bf16, of the double block: 65 % products, 11 % other kernels (rounding, attention's "
+        "weights, activations), 8 % fresh memory, 5 % copies, 4 % zeroing results.")
+CLIP = (f"{SAMPLES}, in bf16: 56 % products, 19 % other kernels (rounding, attention's weights, activations, "
+        "norms), 10 % zeroing results, 6 % copies.")
+
 ROUNDING = ("In bf16 the error is the rounding of operands to 8 bits. With only one kind of product in bf16, "
             "simulated in PyTorch, it is 1.9e-3 by the MLPs, 1.5e-3 by the modulations, 1.3e-3 by the layers "
             "around attention and 0.4e-3 by attention; without the MLPs, which are two thirds of the work, "
@@ -87,10 +92,12 @@ ROWS = [
     Row("glyphs", T, "The lab's glyphs, base: 5 blocks, hidden 128, 4 heads, 64 tokens, batch 16",
         "sit", dict(config=GLYPHS, batch=16), ("f32", "f32 inductor", "bf16")),
     Row("flux-double", T, "FLUX.1's double block: hidden 3072, 24 heads, 4096 tokens of an image "
-        "and 512 of text", "flux", dict(double=1, single=0, side=128), note=LARGE),
+        "and 512 of text", "flux", dict(double=1, single=0, side=128),
+        note=f"{LARGE} {FLUX}"),
     Row("flux-single", T, "FLUX.1's single block, the same tokens", "flux",
         dict(double=0, single=1, side=128), note=LARGE),
-    Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16), note=LARGE),
+    Row("clip", T, "CLIP ViT-L/14's vision tower, 16 images", "clip", dict(batch=16),
+        note=f"{LARGE} {CLIP}"),
     Row("conv", C, "3x3 convolution of 128 to 128 channels at 64x64, batch 4", "conv",
         dict(channels=128, side=64, batch=4, norm=False), IMAGES, note=CONV),
     Row("conv-norm", C, "The same, then group norm and SiLU", "conv",
