@@ -17,5 +17,6 @@ pub mod preprocess;
 pub mod resample;
 pub mod reward;
 pub mod scenes;
+pub mod url;
 pub mod verifier;
 pub mod vision;

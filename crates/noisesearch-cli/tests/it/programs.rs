@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Scores every picture with 1, after `before` was done.
-fn judge(before: &str) -> String {
+pub fn judge(before: &str) -> String {
     let answer = "
   id=${line#*'\"id\":'}
   images=$(echo \"$line\" | tr -cd , | wc -c)

@@ -1,24 +1,14 @@
 //! A verifier's program that answers late: its time is a setting, and the run goes on with more.
 
 use crate::common::{Scratch, cheap};
+use crate::programs::judge;
 use std::path::PathBuf;
-
-/// Two seconds for every batch.
-const SLOW: &str = "#!/bin/sh
-while read -r line; do
-  sleep 2
-  id=${line#*'\"id\":'}
-  images=$(echo \"$line\" | tr -cd , | wc -c)
-  scores=
-  for image in $(seq 2 \"$images\"); do scores=\"$scores,1\"; done
-  echo \"{\\\"id\\\":${id%%,*},\\\"scores\\\":[${scores#,}]}\"
-done
-";
 
 #[test]
 fn a_run_that_stopped_for_a_slow_program_goes_on_with_more_time() {
     let scratch = Scratch::new("slow-program");
-    scratch.program("slow.sh", SLOW);
+    // Two seconds for every batch.
+    scratch.program("slow.sh", &judge("sleep 2"));
     let args = cheap(&["--verifier", "cmd:./slow.sh", "--budget", "3evals"]);
     let seconds = |text: &str| [("NOISESEARCH_CMD_SECONDS", PathBuf::from(text))];
     let typing_error = scratch.run_with(&args, &seconds("2m"));

@@ -5,6 +5,7 @@ use super::key::Key;
 use crate::limits::{
     LLM_AUTHORITIES_BYTES_MAX, LLM_CONCURRENT, LLM_CONCURRENT_MAX, LLM_SECONDS_MAX,
 };
+use crate::url::{host, is_this_machine};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -182,27 +183,6 @@ fn usual_cache(set: &impl Fn(&'static str) -> Option<String>) -> Option<PathBuf>
     let base = set("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
     Some(base?.join("noisesearch").join("llm"))
-}
-
-/// The host of an http(s) URL, with its port cut off; `None` for any other text.
-fn host(url: &str) -> Option<&str> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))?;
-    let odd = |c: char| !c.is_ascii_graphic() || "@?#\\".contains(c);
-    if rest.contains(odd) {
-        return None;
-    }
-    let authority = rest.split('/').next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next()?,
-        None => authority.split(':').next()?,
-    };
-    (!host.is_empty()).then_some(host)
-}
-
-fn is_this_machine(host: &str) -> bool {
-    ["127.0.0.1", "localhost", "::1"].contains(&host)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use super::order::Order;
 use super::{DownloadError, Hash, Plan, RemoteFile};
+use noisesearch_verifiers::url::{host, is_this_machine};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -81,28 +82,9 @@ impl Settings {
     }
 }
 
-/// The host of an http(s) URL, with its port cut off; `None` for any other text, such as one with
-/// a user's name, of which it is hard to say which host it names.
-fn host(url: &str) -> Option<&str> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))?;
-    let odd = |c: char| !c.is_ascii_graphic() || "@?#\\".contains(c);
-    if rest.contains(odd) {
-        return None;
-    }
-    let authority = rest.split('/').next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(six) => six.split(']').next()?,
-        None => authority.split(':').next()?,
-    };
-    (!host.is_empty()).then_some(host)
-}
-
 /// Whether nobody listens on the way to a URL.
 fn is_private(url: &str) -> bool {
-    let this_machine = |host| ["127.0.0.1", "localhost", "::1"].contains(&host);
-    url.starts_with("https://") || host(url).is_some_and(this_machine)
+    url.starts_with("https://") || host(url).is_some_and(is_this_machine)
 }
 
 /// The way to the hub.
