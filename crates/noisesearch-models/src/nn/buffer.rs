@@ -34,6 +34,13 @@ impl<T: Copy + Default> Buffer<T> {
         }
     }
 
+    /// Its first `len` numbers, of which it gets more where it has fewer; what stands in them is not
+    /// specified then.
+    pub(super) fn grown(&mut self, len: usize) -> &mut [T] {
+        self.grow(len);
+        &mut self[..len]
+    }
+
     fn capacity(&self) -> usize {
         self.storage.len() - self.start
     }

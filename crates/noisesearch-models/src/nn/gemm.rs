@@ -1,17 +1,17 @@
 //! Matrix products `out = left · weightᵀ + bias` in f32, the one hot loop of every model.
 //!
 //! The weight is packed once into panels of 16 columns, `[k][16]`. A tile of 6 rows by one panel
-//! (8 rows by two panels with AVX-512) stays in registers while k runs from first to last, so
-//! **each output is `fma(a[k], b[k], …)` in increasing k from the bias**, whatever the tile.
-//! A long k is cut: a part of a panel is read by all rows of a block that fits the second-level
-//! cache, and what was summed so far waits in the result, which holds it exactly. Layout and
-//! blocking follow Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
-//! (2008).
+//! (8 rows by two panels with AVX-512, 14 where rows are packed) stays in registers while k runs
+//! from first to last, so **each output is `fma(a[k], b[k], …)` in increasing k from the bias**,
+//! whatever the tile. A long k is cut: a part of a panel is read by all rows of a block that fits
+//! the second-level cache, and what was summed so far waits in the result, or beside it where that
+//! is added to; either holds it exactly. Layout and blocking follow Goto and van de Geijn, "Anatomy
+//! of High-Performance Matrix Multiplication" (2008).
 //!
-//! The left operand is never copied: [`Windows`] describes plain rows and the windows of a
-//! convolution alike.
+//! [`Windows`] describes plain rows and the windows of a convolution alike. For many columns they
+//! are packed first ([`left`]), for few they are read where they lie.
 
-use super::accumulate::accumulate;
+use super::accumulate::{accumulate, accumulate_packed};
 use super::activation::{gelu, silu};
 use super::bf16::{self, Bf16Panels, Order};
 use super::buffer::Buffer;
@@ -21,8 +21,10 @@ use super::isa::{Isa, Kernel, prefetch, prefetch_far};
 use super::lanes::{Lanes, PANEL, load};
 pub use super::windows::Windows;
 use super::windows::rows_of_block;
+use left::{Kept, height, pack};
 use std::ops::Range;
 use std::sync::OnceLock;
+mod left;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -32,6 +34,10 @@ const BLOCK_FLOATS: usize = 128 * 1024;
 /// The longest part of k that is summed before the next rows: a pair of panels is then 64 KiB.
 /// Shorter parts fit the first-level cache, but sums then come and go too often.
 const DEPTH: usize = 512;
+/// Rows of a tile of packed rows with AVX-512, by two panels.
+const TALL: usize = 14;
+/// Columns from which on it pays to pack rows first.
+const PACKED_FROM: usize = 512;
 
 /// A weight `[n, k]` packed into panels, with its bias.
 #[derive(Debug)]
@@ -256,119 +262,166 @@ impl Kernel for Gemm<'_> {
 
     #[inline(always)]
     fn run(self) {
-        self.blocks::<6, 1>();
+        let mut kept = Kept::take();
+        self.blocks::<6, 1, false>(&mut kept);
+        kept.keep();
     }
 
     #[inline(always)]
     fn run_wide(self) {
-        self.blocks::<8, 2>();
+        let packed = self.right.outputs >= PACKED_FROM && self.left.count >= TALL;
+        let mut kept = Kept::take();
+        match packed {
+            true => self.blocks::<TALL, 2, true>(&mut kept),
+            false => self.blocks::<8, 2, false>(&mut kept),
+        }
+        kept.keep();
     }
 }
 
+/// Rows of a block, a part of k, and what is kept of them.
+struct Part<'b> {
+    rows: Range<usize>,
+    inputs: Range<usize>,
+    /// Those rows and inputs as [`pack`] leaves them, where they are packed.
+    left: Option<&'b [f32]>,
+    /// Sums of those rows that wait, `[rows, outputs]`, where they cannot wait in the result.
+    sums: Option<&'b mut [f32]>,
+}
+
 impl Gemm<'_> {
-    /// The product in tiles of `R` rows by `P` panels.
+    /// The product in tiles of `R` rows by `P` panels, of which the rows are packed before if
+    /// `PACKED`.
     #[inline(always)]
-    fn blocks<const R: usize, const P: usize>(mut self) {
-        let panels = self.right.outputs.div_ceil(PANEL);
+    fn blocks<const R: usize, const P: usize, const PACKED: bool>(mut self, kept: &mut Kept) {
         let k = self.right.k;
-        let depth = match self.epilogue.replaces() {
-            true => k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1),
-            false => k.max(1),
-        };
+        let depth = k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1);
         let block = rows_of_block(self.left.count, BLOCK_FLOATS / depth, R);
+        let wait_apart = k > depth && !self.epilogue.replaces();
         for first in (0..self.left.count).step_by(block) {
             let rows = first..(first + block).min(self.left.count);
             for start in (0..k.max(1)).step_by(depth) {
-                let part = start..(start + depth).min(k);
-                let mut panel = 0;
-                while panel + P <= panels {
-                    let next = self.after::<P>(panel, &part);
-                    self.sweep::<R, P>(panel, rows.clone(), &part, next);
-                    panel += P;
-                }
-                if P > 1 && panel < panels {
-                    self.sweep::<R, 1>(panel, rows.clone(), &part, 0..0);
-                }
+                let inputs = start..(start + depth).min(k);
+                let left = PACKED.then(|| pack::<R>(&self.left, &rows, &inputs, &mut kept.left));
+                let sums = wait_apart.then(|| kept.sums.grown(rows.len() * self.right.outputs));
+                let part = Part {
+                    rows: rows.clone(),
+                    inputs,
+                    left,
+                    sums,
+                };
+                self.panels::<R, P>(part);
             }
         }
     }
 
-    /// Where the first of the panels lies that come after `panel..panel + P`, at this part of k.
+    /// All panels by a part.
     #[inline(always)]
-    fn after<const P: usize>(&self, panel: usize, part: &Range<usize>) -> Range<usize> {
-        let next = (panel + P) * self.right.k;
-        (next + part.start) * PANEL..(next + part.end) * PANEL
+    fn panels<const R: usize, const P: usize>(&mut self, mut part: Part) {
+        let panels = self.right.outputs.div_ceil(PANEL);
+        let mut panel = 0;
+        while panel + P <= panels {
+            let next = self.after::<P>(panel, &part.inputs);
+            self.sweep::<R, P>(panel, &mut part, next);
+            panel += P;
+        }
+        if P > 1 && panel < panels {
+            self.sweep::<R, 1>(panel, &mut part, 0..0);
+        }
     }
 
-    /// `rows` by panels `panel..panel + Q`, summed over `part` of k; meanwhile `Q` panels come
-    /// nearer, of which `next` is the first.
+    /// Where the first of the panels lies that come after `panel..panel + P`, at these inputs.
+    #[inline(always)]
+    fn after<const P: usize>(&self, panel: usize, inputs: &Range<usize>) -> Range<usize> {
+        let next = (panel + P) * self.right.k;
+        (next + inputs.start) * PANEL..(next + inputs.end) * PANEL
+    }
+
+    /// A part by panels `panel..panel + Q`; meanwhile `Q` panels come nearer, of which `next` is
+    /// the first.
     #[inline(always)]
     fn sweep<const R: usize, const Q: usize>(
         &mut self,
         panel: usize,
-        rows: Range<usize>,
-        part: &Range<usize>,
+        part: &mut Part,
         next: Range<usize>,
     ) {
-        let share = next.len().div_ceil(rows.len().div_ceil(R).max(1));
+        let share = next.len().div_ceil(part.rows.len().div_ceil(R).max(1));
         let mut asked = next.start;
-        let mut row = rows.start;
-        while row < rows.end {
+        let mut row = part.rows.start;
+        while row < part.rows.end {
             let until = (asked + share).min(next.end);
             self.ask_for_panels::<Q>(asked..until);
             asked = until;
-            row += match rows.end - row {
-                left if left >= R => self.tile::<R, Q>(row, panel, part),
-                left if left >= 4 => self.tile::<4, Q>(row, panel, part),
-                left if left >= 2 => self.tile::<2, Q>(row, panel, part),
-                _ => self.tile::<1, Q>(row, panel, part),
+            row += match height::<R>(part.rows.end - row) {
+                8 if R > 8 => self.tile::<8, Q>(row, panel, part),
+                4 => self.tile::<4, Q>(row, panel, part),
+                2 => self.tile::<2, Q>(row, panel, part),
+                1 => self.tile::<1, Q>(row, panel, part),
+                _ => self.tile::<R, Q>(row, panel, part),
             };
         }
     }
 
-    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over `part` of k. Returns `M`.
+    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over a part of k. Returns `M`.
     #[inline(always)]
     fn tile<const M: usize, const Q: usize>(
         &mut self,
         row: usize,
         panel: usize,
-        part: &Range<usize>,
+        part: &mut Part,
     ) -> usize {
-        let (left, k) = (&self.left, self.right.k);
+        let k = self.right.k;
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
         let mut sums = [[[0.0; PANEL]; M]; Q];
         for q in 0..Q {
-            columns[q] = self.right.data[(panel + q) * k * PANEL..][..k * PANEL]
-                .as_chunks()
-                .0;
-            sums[q] = self.before(row, (panel + q) * PANEL, part.start);
+            let panel = &self.right.data[(panel + q) * k * PANEL..][..k * PANEL];
+            columns[q] = &panel.as_chunks().0[part.inputs.clone()];
+        }
+        for q in 0..Q {
+            sums[q] = self.before(row, (panel + q) * PANEL, part);
         }
         self.ask_for_results::<M, Q>(row + M, panel);
+        match part.left {
+            Some(left) => {
+                let depth = part.inputs.len();
+                let left = &left[(row - part.rows.start) * depth..][..M * depth];
+                accumulate_packed(left.as_chunks().0, columns, &mut sums);
+            }
+            None => self.accumulate(row, &part.inputs, columns, &mut sums),
+        }
+        for (q, sums) in sums.iter().enumerate() {
+            self.after_part(row, (panel + q) * PANEL, part, sums);
+        }
+        M
+    }
+
+    /// Sums over `inputs` of rows where they lie.
+    #[inline(always)]
+    fn accumulate<const M: usize, const Q: usize>(
+        &self,
+        row: usize,
+        inputs: &Range<usize>,
+        columns: [&[Lanes]; Q],
+        sums: &mut [[Lanes; M]; Q],
+    ) {
+        let left = &self.left;
         let starts = left.starts::<M>(row);
-        let mut at = part.start;
-        while at < part.end {
+        let mut at = inputs.start;
+        while at < inputs.end {
             let (run, skip) = (at / left.run_len, at % left.run_len);
-            let count = (left.run_len - skip).min(part.end - at);
+            let count = (left.run_len - skip).min(inputs.end - at);
             let mut rows: [&[f32]; M] = [&[]; M];
             for m in 0..M {
                 rows[m] = &left.data[starts[m] + run * left.run_step + skip..][..count];
             }
             let mut some: [&[Lanes]; Q] = [&[]; Q];
             for q in 0..Q {
-                some[q] = &columns[q][at..][..count];
+                some[q] = &columns[q][at - inputs.start..][..count];
             }
-            accumulate(rows, some, &mut sums);
+            accumulate(rows, some, sums);
             at += count;
         }
-        let epilogue = match part.end == k {
-            true => self.epilogue,
-            false => Epilogue::Store,
-        };
-        for (q, sums) in sums.iter().enumerate() {
-            let at = [row, (panel + q) * PANEL];
-            finish(&mut self.out, self.right.outputs, epilogue, at, sums);
-        }
-        M
     }
 
     /// Brings a stretch of a panel and of its neighbours into the second-level cache. All of the
@@ -395,19 +448,52 @@ impl Gemm<'_> {
         }
     }
 
-    /// Sums before element `start` of k: the bias, or what an earlier part left in the result.
+    /// Sums before a part of k: the bias, or what an earlier part left.
     #[inline(always)]
-    fn before<const M: usize>(&self, row: usize, column: usize, start: usize) -> [Lanes; M] {
-        let mut sums = [[0.0; PANEL]; M];
-        if start > 0 {
+    fn before<const M: usize>(&self, row: usize, column: usize, part: &Part) -> [Lanes; M] {
+        let mut before = [[0.0; PANEL]; M];
+        if part.inputs.start > 0 {
             let width = PANEL.min(self.right.outputs - column);
-            for (m, sum) in sums.iter_mut().enumerate() {
-                *sum = load(&self.out.data[(row + m) * self.out.stride + column..][..width]);
+            let (waiting, stride) = match &part.sums {
+                Some(sums) => (
+                    &sums[(row - part.rows.start) * self.right.outputs..],
+                    self.right.outputs,
+                ),
+                None => (&self.out.data[row * self.out.stride..], self.out.stride),
+            };
+            for (m, sum) in before.iter_mut().enumerate() {
+                *sum = load(&waiting[m * stride + column..][..width]);
             }
         } else if !self.right.bias.is_empty() {
-            sums = [load(&self.right.bias[column..][..PANEL]); M];
+            before = [load(&self.right.bias[column..][..PANEL]); M];
         }
-        sums
+        before
+    }
+
+    /// Writes sums after a part of k: results after the last one, else where they wait.
+    #[inline(always)]
+    fn after_part<const M: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        part: &mut Part,
+        sums: &[Lanes; M],
+    ) {
+        let outputs = self.right.outputs;
+        if part.inputs.end == self.right.k {
+            return finish(&mut self.out, outputs, self.epilogue, [row, column], sums);
+        }
+        match &mut part.sums {
+            Some(waiting) => {
+                let mut waiting = Output {
+                    data: waiting,
+                    stride: outputs,
+                };
+                let at = [row - part.rows.start, column];
+                finish(&mut waiting, outputs, Epilogue::Store, at, sums);
+            }
+            None => finish(&mut self.out, outputs, Epilogue::Store, [row, column], sums),
+        }
     }
 }
 

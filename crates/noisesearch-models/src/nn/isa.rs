@@ -8,10 +8,12 @@
 
 mod amx;
 mod dot;
+mod fma;
 mod quad;
 
 pub(crate) use amx::Tiles;
 pub(crate) use dot::{dot, narrow};
+pub(crate) use fma::fma;
 pub(crate) use quad::{Words, pairs, quads};
 use std::sync::OnceLock;
 

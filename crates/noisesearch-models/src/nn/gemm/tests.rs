@@ -88,3 +88,71 @@ fn epilogues_follow_their_formulas() {
         assert_close(&got, &want, 1e-6);
     }
 }
+
+/// Many rows of a wide weight are packed, and sums over a long k that are added to a result wait
+/// elsewhere: what comes out is what each row gives alone, to the bit, at every level.
+#[test]
+fn packed_rows_and_sums_that_wait_do_not_change_a_bit() {
+    let (m, n, k) = (300, 530, 1100);
+    let (a, w, bias, gate) = (
+        wave(m * k, 1.0),
+        wave(n * k, 1.0),
+        wave(n, 1.0),
+        wave(n, 2.0),
+    );
+    let old = wave(m * n, 3.0);
+    let packed = PackedWeight::new(&w, &bias, n, k);
+    for epilogue in [Epilogue::Store, Epilogue::Add, Epilogue::AddGated(&gate)] {
+        let all = same_on_every_isa(|isa| {
+            let mut out = old.clone();
+            packed.apply(isa, Windows::rows(&a, k), &mut out, epilogue);
+            out
+        });
+        let pairs = a.chunks(k).zip(old.chunks(n)).zip(all.chunks(n));
+        for ((row, old), want) in pairs.step_by(13) {
+            let mut one = old.to_vec();
+            packed.apply(Isa::best(), Windows::rows(row, k), &mut one, epilogue);
+            assert_eq!(one, want, "{epilogue:?}");
+        }
+    }
+}
+
+/// Stretches that parts of k and tiles cut anywhere.
+#[test]
+fn packed_windows_are_the_rows_they_show() {
+    let (side, channels, n) = (9, 70, 520);
+    let width = side - 2;
+    let image = wave(side * side * channels, 1.0);
+    let windows = Windows {
+        data: &image,
+        count: width * width,
+        width,
+        step: channels,
+        line_step: side * channels,
+        runs: 3,
+        run_len: 3 * channels,
+        run_step: side * channels,
+        largest: None,
+    };
+    let k = 9 * channels;
+    let gathered: Vec<f32> = (0..width * width)
+        .flat_map(|i| {
+            let start = (i / width * side + i % width) * channels;
+            (0..3).flat_map(move |run| {
+                let at = start + run * side * channels;
+                at..at + 3 * channels
+            })
+        })
+        .map(|at| image[at])
+        .collect();
+    let w = wave(n * k, 1.0);
+    let packed = PackedWeight::new(&w, &[], n, k);
+    let of = |left| {
+        same_on_every_isa(|isa| {
+            let mut out = vec![f32::NAN; width * width * n];
+            packed.apply(isa, left, &mut out, Epilogue::Store);
+            out
+        })
+    };
+    assert_eq!(of(windows), of(Windows::rows(&gathered, k)));
+}
