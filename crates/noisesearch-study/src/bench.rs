@@ -10,7 +10,8 @@ use noisesearch::spec::{Checked, Spec};
 
 /// The one opened model.
 pub struct Bench<'a> {
-    registry: &'a Registry,
+    /// What there is to open.
+    pub registry: &'a Registry,
     /// Every setting of all studies: models by identity, and who judges each.
     settings: Vec<&'a Checked>,
     opened: Option<Opened>,

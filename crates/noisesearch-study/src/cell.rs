@@ -1,6 +1,7 @@
 //! One cell: its search is driven by the loop of every run, over what is known.
 
 use crate::error::StudyError;
+use crate::greedy::Greedy;
 use crate::known::Known;
 use crate::maker::{Maker, Wanted};
 use crate::plan::{Cell, Plan};
@@ -48,11 +49,12 @@ pub struct Answer {
     pub recipe: Recipe,
 }
 
-/// Runs a cell.
+/// Runs a cell. Its answer is the best by the objective, or the one that `greedy` chooses.
 pub fn run(
     plan: &Plan,
     cell: &Cell,
     maker: &mut Maker,
+    greedy: Option<&mut Greedy>,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Ended, StudyError> {
     let spec = &cell.spec;
@@ -84,7 +86,10 @@ pub fn run(
     if verdict.stop == StopReason::Cancelled {
         return Ok(Ended::Cancelled);
     }
-    let finalists = search.finalists(terms.keep);
+    let finalists = match &greedy {
+        Some(greedy) => desk.nearest(greedy).into_iter().collect(),
+        None => search.finalists(terms.keep),
+    };
     let found = desk.answer(&finalists, &terms, verdict)?;
     let Some(found) = found else {
         return Ok(Ended::Done(None));
@@ -95,11 +100,15 @@ pub fn run(
     };
     let again = desk.second_look(spec, &found.recipe)?;
     let answer = desk.row(plan, cell, found);
-    let row = Row {
+    let mut row = Row {
         ranks,
         again,
         ..answer.row
     };
+    if let Some(greedy) = greedy {
+        greedy.accept(&row.features);
+        row.optimised.clear();
+    }
     Ok(Ended::Done(Some(Box::new(Answer { row, ..answer }))))
 }
 
@@ -139,6 +148,16 @@ impl<'a, 'm> Desk<'a, 'm> {
             finished: Vec::new(),
             seconds: 0.0,
         }
+    }
+
+    /// The candidate that `greedy` chooses among those that finished.
+    fn nearest(&self, greedy: &Greedy) -> Option<JobId> {
+        let known = |recipe: &Recipe| self.maker.known(recipe.id(), View::Final);
+        let described = self.finished.iter().filter_map(|(job, recipe, _)| {
+            let features = &known(recipe)?.features;
+            Some((*job, features.as_slice()))
+        });
+        greedy.nearest(described)
     }
 
     /// The best candidate; where the best are made again, the best of those by their new scores.

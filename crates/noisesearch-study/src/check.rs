@@ -79,8 +79,8 @@ pub enum CheckError {
     /// A verifier of a set.
     #[error(
         "verifier `{0}` judges a picture among those that were accepted before it, and cells of a \
-         study accept none; leave it out, and name the measure fid in a claim or figure to compare \
-         sets of answers"
+         study accept none; leave it out, write choose = \"fid\" in an arm for answers chosen by \
+         it, and name the measure fid in a claim or figure to compare sets of answers"
     )]
     OfSet(String),
     /// A claim over nothing, or with a weight that is no number.

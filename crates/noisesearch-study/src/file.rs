@@ -82,9 +82,22 @@ pub struct Arm {
     /// Settings of its cells.
     #[serde(default)]
     pub spec: Spec,
+    /// How its answers are chosen among their candidates; the best by the objective by default.
+    #[serde(default)]
+    pub choose: Option<Choice>,
     /// Its points from cheap to dear, such as growing budgets or steps. Points that ask for the
     /// same candidates share their cost: a curve costs its last point.
     pub points: Vec<Spec>,
+}
+
+/// A choice that its search does not make: candidates are drawn at random, and answers chosen
+/// among them one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// The candidate with which the answers so far have the lowest FID: the paper's greedy oracle
+    /// ([`crate::greedy`]).
+    Fid,
 }
 
 /// A statement that the numbers can support or contradict: the weighted sum of a measure over

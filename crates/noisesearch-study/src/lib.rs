@@ -17,6 +17,7 @@ mod error;
 pub mod figures;
 pub mod file;
 pub mod findings;
+mod greedy;
 mod images;
 mod known;
 pub mod limits;

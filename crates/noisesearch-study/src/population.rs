@@ -1,8 +1,13 @@
 //! Measures of a whole set of answers, against the pictures that the model was trained on.
 
+use crate::error::StudyError;
 use crate::measure::SetMeasure;
+use noisesearch::registry::Registry;
+use noisesearch::spec::Checked;
+use noisesearch_verifiers::fid::DIRECTIONS;
 use noisesearch_verifiers::metrics::describe::Describer;
 use noisesearch_verifiers::metrics::frechet::{Frechet, Gaussian};
+use noisesearch_verifiers::metrics::greedy::{Set, Target};
 use noisesearch_verifiers::metrics::inception_score::InceptionScore;
 use noisesearch_verifiers::metrics::precision_recall::{K, PrecisionRecall};
 use noisesearch_verifiers::metrics::{Caution, Features, MetricError};
@@ -35,6 +40,19 @@ pub enum PopulationError {
 }
 
 impl Population {
+    /// What sets of pictures of a setting's model are measured against, where that is known.
+    pub fn of(setting: &Checked, registry: &Registry) -> Result<Option<Self>, StudyError> {
+        let (task, files) = (&setting.task, &setting.files);
+        let entry = registry.model_for(task, Some(&setting.model), files);
+        let entry = entry.map_err(noisesearch::Error::from)?;
+        let reference = registry.reference_for(&entry);
+        let reference = reference.map_err(noisesearch::Error::from)?;
+        let describer = registry.describer_for(&entry);
+        let known = reference.zip(describer.map_err(noisesearch::Error::from)?);
+        let made = known.map(|(reference, describer)| Self::new(reference, describer));
+        Ok(made.transpose().map_err(PopulationError::from)?)
+    }
+
     /// From features of training pictures, `[n, d]`, and the describer that made them.
     pub fn new(reference: Features, describer: Box<dyn Describer>) -> Result<Self, MetricError> {
         let gaussian = Gaussian::of(&reference)?;
@@ -43,6 +61,12 @@ impl Population {
             gaussian,
             describer,
         })
+    }
+
+    /// No answers yet, of which each further one is chosen for the FID of all.
+    pub fn nobody(&self) -> Result<Set, MetricError> {
+        let directions = self.reference.dim().min(DIRECTIONS);
+        Ok(Set::new(Target::new(&self.gaussian, directions)?))
     }
 
     /// One measure of the answers with these features, `[d]` each.

@@ -3,7 +3,7 @@
 use crate::error::StudyError;
 use crate::findings;
 use crate::plan::{Cell, Plan};
-use crate::population::{Population, PopulationError};
+use crate::population::Population;
 use crate::report::{self, Study};
 use crate::row::Row;
 use crate::samples::first_of_each;
@@ -92,16 +92,7 @@ impl<'a> Ended<'a> {
     pub fn new(plan: &'a Plan, rows: Vec<Row>, registry: &Registry) -> Result<Self, StudyError> {
         let population = match plan.settings.first() {
             Some(first) if rows.iter().any(|row| !row.features.is_empty()) => {
-                let spec = &first.spec;
-                let entry = registry.model_for(&spec.task, Some(&spec.model), &spec.files);
-                let entry = entry.map_err(noisesearch::Error::from)?;
-                let reference = registry.reference_for(&entry);
-                let describer = registry.describer_for(&entry);
-                let reference = reference.map_err(noisesearch::Error::from)?;
-                let known = reference.zip(describer.map_err(noisesearch::Error::from)?);
-                let made =
-                    known.map(|(reference, describer)| Population::new(reference, describer));
-                made.transpose().map_err(PopulationError::from)?
+                Population::of(&first.spec, registry)?
             }
             _ => None,
         };

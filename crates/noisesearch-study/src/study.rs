@@ -4,6 +4,7 @@ use crate::bench::{Bench, identity};
 use crate::cell::{self, Ended};
 use crate::checksum::checksum;
 use crate::error::StudyError;
+use crate::greedy::{self, Greedy};
 use crate::images::Gallery;
 use crate::known::Store;
 use crate::maker::Maker;
@@ -76,6 +77,7 @@ pub fn run(
     let plans: Vec<Plan> = files.iter().map(read).collect::<Result<_, _>>()?;
     let mut bench = Bench::new(registry, &plans);
     for plan in &plans {
+        greedy::check(plan, registry)?;
         bench.try_tasks(plan)?;
         Output::new(&options.out, plan).check()?;
     }
@@ -184,9 +186,14 @@ impl Work<'_, '_, '_> {
         let began = Instant::now();
         for settings in turns(self.plan) {
             for task in 0..self.plan.tasks.len() {
-                if !self.turn(&self.cells(&settings, task)?)? {
+                if !self.turn(&self.cells(&settings, task)?, None)? {
                     return Ok(None);
                 }
+            }
+        }
+        for setting in greedy::settings(self.plan) {
+            if !self.choose(setting)? {
+                return Ok(None);
             }
         }
         self.rows.sort_by_key(|(place, _)| *place);
@@ -221,14 +228,34 @@ impl Work<'_, '_, '_> {
             .collect()
     }
 
-    /// Runs the cells of one turn: one task and one [`Key`]. Returns whether to go on.
-    fn turn(&mut self, cells: &[Cell]) -> Result<bool, StudyError> {
+    /// Answers the cells of a setting whose answers depend on each other. Their candidates are
+    /// known. Returns whether to go on.
+    fn choose(&mut self, setting: usize) -> Result<bool, StudyError> {
+        let spec = &self.plan.settings[setting].spec;
+        let mut greedy = Greedy::new(spec, self.bench.registry)?;
+        for place in greedy::order(self.plan, setting) {
+            let cell = self.plan.cell(place).map_err(refused)?;
+            if !self.turn(&[cell], greedy.as_mut())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs the cells of one turn: one task and one [`Key`]. Without `greedy` those that need it
+    /// are left for later, all but their candidates. Returns whether to go on.
+    fn turn(
+        &mut self,
+        cells: &[Cell],
+        mut greedy: Option<&mut Greedy>,
+    ) -> Result<bool, StudyError> {
         let Some(first) = cells.first() else {
             return Ok(true);
         };
         let opened = self.bench.open(&first.spec)?;
         let mut scouts = Vec::with_capacity(cells.len());
-        for cell in cells {
+        let ahead = if greedy.is_none() { cells } else { &[] };
+        for cell in ahead {
             let terms = cell::terms(&cell.spec, &opened.panel).map_err(refused)?;
             let scout = Scout::new(&cell.spec.search, &terms, cell.spec.batch);
             scouts.extend(scout.map_err(|error| refused(error.into()))?);
@@ -242,8 +269,12 @@ impl Work<'_, '_, '_> {
         let told = scouts.iter().map(|scout| scout.told).sum();
         let cancel = tally.control.cancel;
         let cancelled = || cancel.load(Ordering::Relaxed);
-        for cell in cells {
-            let Ended::Done(answer) = cell::run(self.plan, cell, &mut maker, &cancelled)? else {
+        let plan = self.plan;
+        let later = |cell: &Cell| greedy.is_none() && greedy::chooses(plan, cell.setting);
+        let now: Vec<&Cell> = cells.iter().filter(|cell| !later(cell)).collect();
+        for cell in now {
+            let greedy = greedy.as_deref_mut();
+            let Ended::Done(answer) = cell::run(plan, cell, &mut maker, greedy, &cancelled)? else {
                 return Ok(false);
             };
             if let Some(answer) = answer {
@@ -267,7 +298,7 @@ impl Work<'_, '_, '_> {
         tally.made += maker.made;
         tally
             .meter
-            .over(cells.iter().map(|cell| candidates(&cell.spec)).sum());
+            .over(ahead.iter().map(|cell| candidates(&cell.spec)).sum());
         Ok(true)
     }
 }

@@ -9,6 +9,8 @@ use noisesearch_study::StudyError;
 use noisesearch_study::row::Row;
 use noisesearch_study::study::{Options, Report, Verdict, run};
 use noisesearch_study::watch::{Control, Observer, Progress};
+use noisesearch_verifiers::metrics::Features;
+use noisesearch_verifiers::metrics::frechet::{Frechet, Gaussian};
 use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -141,6 +143,43 @@ fn points_arms_and_studies_share_what_is_known() {
 
 /// Candidates of a ladder are made in f32 as well where a figure asks how both formats order them,
 /// and share those of other arms.
+/// Of the same candidates a choice by FID makes another set, which comes nearer to real pictures
+/// than the best by any verifier; of one candidate there is nothing to choose.
+#[test]
+fn answers_chosen_for_fid_are_nearer_than_the_best() {
+    let scratch = Scratch::new("chosen");
+    let arm = "[[arm]]\nname = \"chosen\"\nchoose = \"fid\"\n\
+               points = [{ budget = \"1evals\" }, { budget = \"4evals\" }]\n";
+    let tasks = "[tasks]\nclasses = [\"Q\", \"7\", \"A\"]\nseeds = 3\n";
+    let report = scratch.done(&scratch.file("one.toml", &[HEAD, tasks, BASE, RANDOM, arm]));
+    // All of them by both arms: what is chosen among costs nothing again.
+    assert_eq!((report.cells, report.rows, report.made), (45, 45, 36));
+    let rows = scratch.rows("one");
+    let of = |arm: &str, point| -> Vec<&Row> {
+        let there = rows
+            .iter()
+            .filter(|row| row.arm == arm && row.point == point);
+        there.collect()
+    };
+    let distance = |rows: &[&Row]| {
+        let features = rows.iter().flat_map(|row| row.features.clone()).collect();
+        let set = Gaussian::of(&Features::new(64, features).unwrap()).unwrap();
+        let real = Gaussian::of(&noisesearch_verifiers::glyphs::reference().unwrap()).unwrap();
+        Frechet::of(&set, &real).unwrap().value
+    };
+    let (one, chosen) = (of("chosen", 0), of("chosen", 1));
+    let recipes = |rows: &[&Row]| {
+        rows.iter()
+            .map(|row| row.recipe.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(recipes(&one), recipes(&of("random", 0)));
+    let found = [&one, &of("random", 2), &chosen].map(|rows| distance(rows));
+    assert!(found[2] < 0.9 * found[0].min(found[1]), "{found:?}");
+    assert!(chosen.iter().all(|row| row.optimised.is_empty()));
+    assert!(chosen.iter().all(|row| row.cost.candidates == 4));
+}
+
 #[test]
 fn a_ladder_tells_how_formats_order_its_candidates() {
     let scratch = Scratch::new("ladder");
@@ -313,6 +352,20 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
     );
     let seeds = "[tasks]\nclasses = [\"Q\"]\nseeds = 9223372036854775807\n";
     says(&[HEAD, seeds, BASE, RANDOM], &["at most 1000000"]);
+    let steered = "[[arm]]\nname = \"a\"\nchoose = \"fid\"\npoints = [{ budget = \"3evals\", \
+                   search = { method = \"zero-order\", neighbours = 2 } }]\n";
+    says(
+        &[HEAD, TASKS, BASE, steered],
+        &["arm `a`", "leave its search at random"],
+    );
+    let chosen = "[[arm]]\nname = \"a\"\nchoose = \"fid\"\npoints = [{}]\n";
+    let scenes = "[tasks]\nprompts = \"prompts.txt\"\n[base]\nmodel = \"scenes\"\n\
+                  verifiers = [\"clip\"]\nbudget = \"2evals\"\n";
+    scratch.file("prompts.txt", &["a red circle\n"]);
+    says(
+        &[HEAD, scenes, chosen],
+        &["arm `a`", "none are known for model `scenes`"],
+    );
     let climbs = "[[arm]]\nname = \"a\"\npoints = [{ verifiers = [\"self\"], \
                   search = { method = \"first-order\" } }]\n";
     says(

@@ -34,7 +34,7 @@ const VERSION: u32 = 1;
 const STATISTICS: &str = "statistics.safetensors";
 /// Directions of Inception's 2048 that are compared when a name is typed: a picture that is
 /// accepted costs 50 ms instead of 30 s.
-const DIRECTIONS: usize = 256;
+pub const DIRECTIONS: usize = 256;
 
 /// The entry, with Inception's features.
 pub const ENTRY: Entry = Entry {
