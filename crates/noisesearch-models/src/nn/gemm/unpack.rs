@@ -1,6 +1,6 @@
 //! From packed weights back to plain ones, for going through a layer backwards.
 
-use super::{PackedWeight, Store};
+use super::weight::{PackedWeight, Store};
 
 use crate::nn::lanes::PANEL;
 
