@@ -9,7 +9,7 @@ use super::TextError;
 use super::bpe::Bpe;
 use super::files::{Files, WHOLE};
 use super::open_clip;
-use super::special::{Names, Part, Specials, id};
+use super::special::{Name, Names, Part, Specials, check_count, id};
 use crate::checkpoint::Checkpoint;
 use crate::pipeline::OpenError;
 use regex::Regex;
@@ -61,6 +61,15 @@ pub enum Padding {
 #[derive(Deserialize)]
 struct TokenizerJson {
     model: Model,
+    #[serde(default)]
+    added_tokens: Vec<Added>,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    id: u32,
+    #[serde(flatten)]
+    name: Name,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +114,7 @@ impl ClipTokenizer {
     /// From the files of a tokenizer's folder: `vocab.json` with `merges.txt`, or
     /// `tokenizer.json`; the padding of `tokenizer_config.json` or `special_tokens_map.json`.
     pub fn from_files(files: &Files) -> Result<Self, TextError> {
-        let names = Names::read(files)?;
+        let mut names = Names::read(files)?;
         if let (Some(vocabulary), Some(merges)) = (files.json(VOCABULARY)?, files.get(LEARNED)) {
             let merges = str::from_utf8(merges).map_err(|_| damaged("is not UTF-8"))?;
             let lines = merges.lines().filter(|line| !line.starts_with("#version"));
@@ -113,10 +122,16 @@ impl ClipTokenizer {
             let pairs: Result<Vec<_>, _> = lines.map(pair).collect();
             return Self::new(&vocabulary, pairs?, names);
         }
-        let Some(TokenizerJson { model }) = files.json(WHOLE)? else {
+        let Some(TokenizerJson {
+            model,
+            added_tokens,
+        }) = files.json(WHOLE)?
+        else {
             let wanted = "vocab.json with merges.txt";
             return Err(TextError::NoVocabulary { wanted });
         };
+        let added = added_tokens.into_iter().map(|added| (added.id, added.name));
+        names.added.extend(added);
         let pairs = model.merges.iter().map(|merge| match merge {
             Merge::Line(line) => pair(line),
             Merge::Pair(left, right) => Ok((left.as_str(), right.as_str())),
@@ -128,8 +143,10 @@ impl ClipTokenizer {
     fn new(
         vocabulary: &HashMap<String, u32>,
         merges: Vec<(&str, &str)>,
-        names: Names,
+        mut names: Names,
     ) -> Result<Self, TextError> {
+        let added = std::mem::take(&mut names.added);
+        check_count(added.len())?;
         let names = names.or(START, END, END);
         let marks = "which marks the start, end or padding of a text";
         let ids = names
@@ -137,21 +154,27 @@ impl ClipTokenizer {
             .map(|name| id(vocabulary, name.text(), marks));
         let [start, end, pad] = ids;
         let marks = [start?, end?, pad?];
-        // A token that is named twice, once by its text alone, is found in a text as it is.
-        let plain = |text: &str| {
-            let mut all = names.iter();
-            all.any(|name| name.text() == text && !name.normalized())
+        // What is said of an added token counts; else one that is named twice, once by its text
+        // alone, is found in a text as it is.
+        let plain = |text: &str| match added.values().find(|name| name.text() == text) {
+            Some(added) => !added.normalized(),
+            None => {
+                let mut all = names.iter();
+                all.any(|name| name.text() == text && !name.normalized())
+            }
         };
-        let (raw, normalized): (Vec<_>, Vec<_>) = names
+        let named = names.iter().map(|name| (name.text(), plain(name.text())));
+        let added = added
             .iter()
+            .map(|(id, name)| ((name.text(), !name.normalized()), *id));
+        let (raw, normalized): (Vec<_>, Vec<_>) = named
             .zip(marks)
-            .partition(|(name, _)| plain(name.text()));
-        let raw = raw
-            .into_iter()
-            .map(|(name, id)| (name.text().to_owned(), id));
+            .chain(added)
+            .partition(|((_, plain), _)| *plain);
+        let raw = raw.into_iter().map(|((text, _), id)| (text.to_owned(), id));
         let normalized = normalized
             .into_iter()
-            .map(|(name, id)| (clean(name.text()), id));
+            .map(|((text, _), id)| (clean(text), id));
         Ok(Self {
             normalized: Specials::new(normalized.collect()),
             ..Self::of(

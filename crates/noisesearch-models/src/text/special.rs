@@ -3,7 +3,10 @@
 use super::TextError;
 use super::files::{Files, NAMING};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// Special tokens, each of which is looked for at every place of a text.
+pub(super) const SPECIALS_MAX: usize = 10_000;
 
 /// Special tokens and their ids, longest name first.
 #[derive(Debug, Default)]
@@ -57,6 +60,9 @@ pub(super) struct Names {
     pad_token: Option<Name>,
     /// Tokens `<extra_id_N>` after the vocabulary of T5.
     pub(super) extra_ids: Option<u32>,
+    /// By their ids the tokens that a text may name.
+    #[serde(default, rename = "added_tokens_decoder")]
+    pub(super) added: BTreeMap<u32, Name>,
 }
 
 /// How a special token is named.
@@ -99,6 +105,7 @@ impl Names {
             names.eos_token = names.eos_token.or(more.eos_token);
             names.pad_token = names.pad_token.or(more.pad_token);
             names.extra_ids = names.extra_ids.or(more.extra_ids);
+            names.added.extend(more.added);
         }
         Ok(names)
     }
@@ -111,6 +118,18 @@ impl Names {
             self.eos_token.unwrap_or_else(|| usual(end)),
             self.pad_token.unwrap_or_else(|| usual(pad)),
         ]
+    }
+}
+
+/// Refuses more special tokens than are looked for.
+pub(super) fn check_count(count: usize) -> Result<(), TextError> {
+    match count > SPECIALS_MAX {
+        true => Err(TextError::Unsupported {
+            what: "number of special tokens",
+            found: count.to_string(),
+            supported: "at most 10000",
+        }),
+        false => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::TextError;
 use super::charsmap::Charsmap;
 use super::files::{Files, WHOLE};
 use super::sentencepiece::{Kind, SentencePiece};
-use super::special::{Name, Names, Part, Specials};
+use super::special::{Name, Names, Part, SPECIALS_MAX, Specials, check_count};
 use super::unigram::Unigram;
 use crate::checkpoint::Checkpoint;
 use crate::pipeline::OpenError;
@@ -24,9 +24,6 @@ const PAD: &str = "<pad>";
 
 /// Tokens `<extra_id_N>` of the published vocabularies.
 const EXTRA_IDS: u32 = 100;
-
-/// Special tokens, each of which is looked for at every place of a text.
-const SPECIALS_MAX: usize = 10_000;
 
 const MODEL: &str = "spiece.model";
 
@@ -134,13 +131,7 @@ impl T5Tokenizer {
         specials: Vec<(String, u32)>,
         names: Names,
     ) -> Result<Self, TextError> {
-        if specials.len() > SPECIALS_MAX {
-            return Err(TextError::Unsupported {
-                what: "number of special tokens",
-                found: specials.len().to_string(),
-                supported: "at most 10000",
-            });
-        }
+        check_count(specials.len())?;
         let [_, end, pad] = names.or(END, END, PAD);
         let id = |token: Name| match specials.iter().find(|(name, _)| name == token.text()) {
             Some((_, id)) => Ok(*id),

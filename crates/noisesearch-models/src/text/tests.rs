@@ -81,6 +81,49 @@ fn golden_tokens_of_clip_from_one_file() {
     }
 }
 
+/// What transformers 5 writes beside a token's text, and what earlier versions wrote. Once only the
+/// text was read, so that a start in capitals was letters, and a learned word was several.
+#[test]
+fn added_tokens_are_read_where_they_are_described() {
+    let described = |text: &str, normalized| serde_json::json!({"content": text, "normalized": normalized, "special": true});
+    let tokens = [
+        (728, described("<|startoftext|>", true)),
+        (729, described("<|endoftext|>", false)),
+        (730, described("<toy>", false)),
+    ];
+    let names = serde_json::json!({
+        "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>",
+    });
+    let mut decoder = names.clone();
+    let by_id = tokens.clone().map(|(id, token)| (id.to_string(), token));
+    decoder["added_tokens_decoder"] = by_id.into_iter().collect();
+    let mut files = clip_files();
+    files.truncate(2);
+    files.push(("tokenizer_config.json", decoder.to_string().into_bytes()));
+    let earlier = ClipTokenizer::from_files(&Files::new(files)).unwrap();
+    let list = tokens.map(|(id, mut token)| {
+        token["id"] = id.into();
+        token
+    });
+    let vocab: serde_json::Value =
+        serde_json::from_slice(golden!("clip-tokenizer/vocab.json")).unwrap();
+    let merges = str::from_utf8(golden!("clip-tokenizer/merges.txt")).unwrap();
+    let merges: Vec<&str> = merges.lines().skip(1).collect();
+    let model = serde_json::json!({"vocab": vocab, "merges": merges});
+    let whole = serde_json::json!({"model": model, "added_tokens": list});
+    let now = ClipTokenizer::from_files(&Files::new([
+        ("tokenizer.json", whole.to_string().into_bytes()),
+        ("tokenizer_config.json", names.to_string().into_bytes()),
+    ]));
+    // Of transformers 5.24.0.
+    let want = [728, 320, 728, 321, 730, 729];
+    for tokenizer in [earlier, now.unwrap()] {
+        let ids = tokenizer.encode("a <|STARTOFTEXT|> b <toy>");
+        assert_eq!(ids[..want.len()], want);
+    }
+}
+
 #[test]
 fn golden_tokens_of_openai_vocabulary() {
     let golden = clip_golden();
@@ -149,6 +192,11 @@ fn damaged_clip_files_are_errors_that_name_them() {
         ("merges.txt", b"ab\n", "merges.txt is damaged"),
         ("merges.txt", b"\xFF", "merges.txt is damaged"),
         ("tokenizer_config.json", b"[", "tokenizer_config.json"),
+        (
+            "tokenizer_config.json",
+            br#"{"added_tokens_decoder": {"a": "b"}}"#,
+            "tokenizer_config.json",
+        ),
         (
             "tokenizer_config.json",
             br#"{"pad_token": "<none>"}"#,
