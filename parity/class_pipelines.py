@@ -39,10 +39,15 @@ def tied(model):
     return model
 
 
-def dit_of_diffusers():
+def dit_pipeline():
     transformer = tied(reference.filled(DiTTransformer2DModel(**DIT)))
     vae = reference.filled(AutoencoderKL(**PIXART_VAE))
-    pipe = DiTPipeline(transformer=transformer, vae=vae, scheduler=scheduler())
+    return DiTPipeline(transformer=transformer, vae=vae, scheduler=scheduler())
+
+
+def dit_of_diffusers():
+    pipe = dit_pipeline()
+    transformer, vae = pipe.transformer, pipe.vae
     pipe.set_progress_bar_config(disable=True)
     pipeline_dit.randn_tensor = lambda **_: start()
     taps, decode = reference.Taps(), vae.decode

@@ -117,25 +117,32 @@ def text(config, kind):
     return encoder
 
 
-def main():
-    vae = reference.filled(AutoencoderKL(**VAE))
-    pipe = StableDiffusionPipeline(
-        vae=vae, text_encoder=text(CLIP, CLIPTextModel), tokenizer=tokenizer("<|endoftext|>"),
-        unet=reference.filled(UNet2DConditionModel(**SD15)),
-        scheduler=scheduler(DDIMScheduler, "epsilon"), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False)
-    golden("pipeline-sd15", pipe, "epsilon",
-           dict(unet=SD15, vae=VAE, text_encoder=CLIP,
-                scheduler=dict(NOISE, prediction_type="epsilon")))
-    pipe = StableDiffusionXLPipeline(
-        vae=vae, text_encoder=text(CLIP, CLIPTextModel),
+def stable_diffusion(**parts):
+    """With `safety_checker` and `feature_extractor` from `parts`, where they are given."""
+    return StableDiffusionPipeline(
+        vae=reference.filled(AutoencoderKL(**VAE)), text_encoder=text(CLIP, CLIPTextModel),
+        tokenizer=tokenizer("<|endoftext|>"), unet=reference.filled(UNet2DConditionModel(**SD15)),
+        scheduler=scheduler(DDIMScheduler, "epsilon"),
+        **dict(dict(safety_checker=None, feature_extractor=None, requires_safety_checker=False), **parts))
+
+
+def stable_diffusion_xl():
+    return StableDiffusionXLPipeline(
+        vae=reference.filled(AutoencoderKL(**VAE)), text_encoder=text(CLIP, CLIPTextModel),
         text_encoder_2=text(BIG, CLIPTextModelWithProjection),
         tokenizer=tokenizer("<|endoftext|>"), tokenizer_2=tokenizer("!"),
         unet=reference.filled(UNet2DConditionModel(**SDXL)),
         scheduler=scheduler(DDIMScheduler, "v_prediction"), add_watermarker=False)
-    golden("pipeline-sdxl", pipe, "v_prediction",
+
+
+def main():
+    golden("pipeline-sd15", stable_diffusion(), "epsilon",
+           dict(unet=SD15, vae=VAE, text_encoder=CLIP,
+                scheduler=dict(NOISE, prediction_type="epsilon")))
+    golden("pipeline-sdxl", stable_diffusion_xl(), "v_prediction",
            dict(unet=SDXL, vae=VAE, text_encoder=CLIP, text_encoder_2=BIG,
                 scheduler=dict(NOISE, prediction_type="v_prediction")))
 
 
-main()
+if __name__ == "__main__":
+    main()

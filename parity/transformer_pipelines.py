@@ -29,6 +29,7 @@ VAE = dict(latent_channels=4, block_out_channels=[8, 8, 16, 16], layers_per_bloc
            down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4)
 FLUX_VAE = dict(VAE, scaling_factor=0.3611, shift_factor=0.1159, use_post_quant_conv=False, use_quant_conv=False)
 PIXART_VAE = dict(VAE, scaling_factor=0.13025)
+NOISE = dict(beta_schedule="linear", beta_start=0.0001, beta_end=0.02, timestep_spacing="trailing")
 T5 = dict(d_kv=8, d_ff=32, num_layers=2, num_heads=3, feed_forward_proj="gated-gelu")
 
 
@@ -61,8 +62,8 @@ def write(name, configs, tensors, taps):
     reference.write(name, ORIGIN, configs, named, taps, prompt=PROMPT)
 
 
-def flux_pipeline(name, guided):
-    """FlowMatchEuler. Its sigmas are f32 and its steps sums in f32; ours are f64 in between."""
+def flux_parts(guided):
+    """The pipeline, its configurations, and the tensors of each part."""
     config = dict(flux.CONFIG, guidance_embeds=guided, axes_dims_rope=list(flux.CONFIG["axes_dims_rope"]))
     scheduler = dict(num_train_timesteps=1000, shift=3.0 if guided else 1.0, use_dynamic_shifting=guided,
                      base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096)
@@ -73,6 +74,15 @@ def flux_pipeline(name, guided):
                  vae=reference.filled(AutoencoderKL(**FLUX_VAE)))
     pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(**scheduler), text_encoder=text, tokenizer=clip,
                         text_encoder_2=text2, tokenizer_2=t5, **parts)
+    tensors = {part: reference.manifest(module) for part, module in parts.items()}
+    return (pipe, dict(transformer=config, vae=FLUX_VAE, scheduler=scheduler, text_encoder=text_config,
+                       text_encoder_2=text2_config),
+            dict(tensors, text_encoder=text_tensors, text_encoder_2=text2_tensors))
+
+
+def flux_pipeline(name, guided):
+    """FlowMatchEuler. Its sigmas are f32 and its steps sums in f32; ours are f64 in between."""
+    pipe, configs, tensors = flux_parts(guided)
     pipe.set_progress_bar_config(disable=True)
     start = reference.inputs("latents", [1, 4, HEIGHT // 8, WIDTH // 8])
 
@@ -86,26 +96,32 @@ def flux_pipeline(name, guided):
     for prefix, one in (("", pipe), ("bf16-", copy.deepcopy(pipe).to(torch.bfloat16))):
         taps[prefix + "latents"] = run("latent", one)
         taps[prefix + "image"] = run("pt", one)
+    write(name, configs, tensors, taps)
+
+
+def pixart_parts(kind=PixArtSigmaPipeline, **more):
+    """The pipeline, its configurations, and the tensors of each part."""
+    config = dict(pixart.CONFIG, **more)
+    t5 = T5Tokenizer.from_pretrained(T5_FOLDER)
+    text, text_config, text_tensors = t5_encoder(t5, config["caption_channels"])
+    parts = dict(transformer=reference.filled(PixArtTransformer2DModel(**config)),
+                 vae=reference.filled(AutoencoderKL(**PIXART_VAE)))
+    scheduler = DDIMScheduler(clip_sample=False, set_alpha_to_one=True, **NOISE)
+    pipe = kind(tokenizer=t5, text_encoder=text, scheduler=scheduler, **parts)
     tensors = {part: reference.manifest(module) for part, module in parts.items()}
-    write(name, dict(transformer=config, vae=FLUX_VAE, scheduler=scheduler, text_encoder=text_config,
-                     text_encoder_2=text2_config),
-          dict(tensors, text_encoder=text_tensors, text_encoder_2=text2_tensors), taps)
+    return (pipe, dict(transformer=config, vae=PIXART_VAE, scheduler=NOISE, text_encoder=text_config),
+            dict(tensors, text_encoder=text_tensors))
 
 
 def pixart_pipeline():
     """DDIM and DPM-Solver++(2M) in their settings that are the published algorithms: steps at the end of their
     intervals, down to no noise. Other settings (`linspace` steps, `use_lu_lambdas`) step elsewhere than ours."""
-    noise = dict(beta_schedule="linear", beta_start=0.0001, beta_end=0.02, timestep_spacing="trailing")
+    pipe, configs, tensors = pixart_parts()
     solvers = {
-        "ddim": DDIMScheduler(clip_sample=False, set_alpha_to_one=True, **noise),
+        "ddim": pipe.scheduler,
         "dpmpp-2m": DPMSolverMultistepScheduler(solver_order=2, algorithm_type="dpmsolver++",
-                                                final_sigmas_type="zero", **noise),
+                                                final_sigmas_type="zero", **NOISE),
     }
-    t5 = T5Tokenizer.from_pretrained(T5_FOLDER)
-    text, text_config, text_tensors = t5_encoder(t5, pixart.CONFIG["caption_channels"])
-    parts = dict(transformer=reference.filled(PixArtTransformer2DModel(**pixart.CONFIG)),
-                 vae=reference.filled(AutoencoderKL(**PIXART_VAE)))
-    pipe = PixArtSigmaPipeline(tokenizer=t5, text_encoder=text, scheduler=solvers["ddim"], **parts)
     pipe.set_progress_bar_config(disable=True)
     start = reference.inputs("latents", [1, 4, HEIGHT // 8, WIDTH // 8])
 
@@ -124,9 +140,7 @@ def pixart_pipeline():
     half = copy.deepcopy(pipe).to(torch.bfloat16)
     taps["bf16-latents"] = run(half, 4.5, "latent")
     taps["bf16-image"] = run(half, 4.5, "pt")
-    tensors = {part: reference.manifest(module) for part, module in parts.items()}
-    write("pipeline-pixart", dict(transformer=pixart.CONFIG, vae=PIXART_VAE, scheduler=noise, text_encoder=text_config),
-          dict(tensors, text_encoder=text_tensors), taps)
+    write("pipeline-pixart", configs, tensors, taps)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ const LAB: &str = "lab/.venv/bin/python";
 const REFERENCES: &str = "parity/.venv/bin/python";
 
 /// Scripts that make golden values and manifests from reference implementations.
-const PARITY: [&str; 20] = [
+const PARITY: [&str; 21] = [
     "schedules",
     "clip_vocabulary",
     "tokens",
@@ -23,6 +23,7 @@ const PARITY: [&str; 20] = [
     "imagenet",
     "transformer_pipelines",
     "class_pipelines",
+    "folders",
     "single_file",
     "preprocess",
     "clip",

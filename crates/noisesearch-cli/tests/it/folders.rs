@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file or folder of `parity/goldens`.
-fn goldens(name: &str) -> PathBuf {
+pub fn goldens(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../parity/goldens");
     root.join(name)
 }
@@ -18,7 +18,8 @@ pub fn golden(name: &str) -> Golden {
     Golden::parse(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+/// Writes a file, with the folders above it.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }

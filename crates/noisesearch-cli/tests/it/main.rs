@@ -26,5 +26,6 @@ mod llm_server;
 mod measure;
 mod previews;
 mod programs;
+mod saved;
 mod slow_program;
 mod study;
