@@ -148,6 +148,76 @@ fn a_changed_configuration_is_another_model() {
     assert_ne!(weights(&before), weights(&after));
 }
 
+/// Where SDXL and the network tuned from its own would lie.
+const BASE: &str = "hub/models--stabilityai--stable-diffusion-xl-base-1.0/snapshots/abc";
+const TUNED: &str = "hub/models--mhdang--dpo-sdxl-text2image-v1/snapshots/def";
+
+/// The tiny SDXL's network with other numbers, as the repository of a tuned one has it: alone.
+fn tuned(scratch: &Scratch) {
+    let golden = golden("pipeline-sdxl");
+    let mut bytes = checkpoint(&tensors(&golden, "unet"));
+    *bytes.last_mut().unwrap() ^= 0x80;
+    let unet = scratch.path(TUNED).join("unet");
+    let config = golden.config["unet"].to_string();
+    folders::write(&unet.join("config.json"), config);
+    let weights = unet.join("diffusion_pytorch_model.safetensors");
+    folders::write(&weights, bytes);
+}
+
+/// `sdxl-dpo` is one network of a repository over all else of another's.
+#[test]
+fn a_tuned_network_is_found_over_its_base() {
+    let scratch = scratch("tuned");
+    folders::stable_diffusion_xl(&scratch.path(BASE));
+    tuned(&scratch);
+    let dpo = done(generate(&scratch, "sdxl-dpo", &[]));
+    let (pixels, journal) = best(&scratch, &dpo);
+    let (base, other) = best(&scratch, &done(generate(&scratch, "sdxl", &[])));
+    assert_ne!(pixels, base);
+    assert_ne!(weights(&journal), weights(&other));
+    for (model, more) in [
+        ("mhdang/dpo-sdxl-text2image-v1", &[][..]),
+        ("sdxl", &["--unet", TUNED]),
+        (BASE, &["--unet", TUNED]),
+    ] {
+        let (same, line) = best(&scratch, &done(generate(&scratch, model, more)));
+        let same = (same, weights(&line));
+        assert!(same == (pixels.clone(), weights(&journal)), "{model}");
+    }
+    let cache = [("HF_HUB_CACHE", scratch.path("hub"))];
+    let models = scratch.run_with(&["models"], &cache).out;
+    for there in [BASE, TUNED] {
+        let found = format!("found: {}\n", scratch.path(there).display());
+        assert!(models.contains(&found), "{models}");
+    }
+}
+
+/// Without its base, or without what is tuned, it is not there and both are said how to get.
+#[test]
+fn half_of_a_tuned_model_is_not_the_model() {
+    let (only_base, only_tuned) = (scratch("only-base"), scratch("only-tuned"));
+    folders::stable_diffusion_xl(&only_base.path(BASE));
+    tuned(&only_tuned);
+    for (scratch, found) in [(only_base, 1), (only_tuned, 0)] {
+        let ended = generate(&scratch, "sdxl-dpo", &[]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for says in [
+            "model `sdxl-dpo` is not on this disk",
+            "hf download stabilityai/stable-diffusion-xl-base-1.0",
+            "hf download mhdang/dpo-sdxl-text2image-v1",
+        ] {
+            assert!(ended.err.contains(says), "{}", ended.err);
+        }
+        assert!(scratch.runs("runs").is_empty());
+        let cache = [
+            ("HF_HUB_CACHE", scratch.path("hub")),
+            ("NOISESEARCH_MODELS", scratch.path("models")),
+        ];
+        let models = scratch.run_with(&["models"], &cache).out;
+        assert_eq!(models.matches("found: /").count(), found, "{models}");
+    }
+}
+
 /// What is typed, and what is said.
 const REFUSED: &[(&str, &[&str], &[&str])] = &[
     (
