@@ -1,4 +1,5 @@
-//! From finished images to what a vision tower sees: the steps of `preprocessor_config.json`.
+//! From finished images to what a vision tower sees: the steps of `preprocessor_config.json`, or of
+//! the image processor in `processor_config.json`, where transformers 5 writes it.
 //!
 //! ```text
 //! image [3, h, w] in 0..=255  ->  resize  ->  middle  ->  (x / 255 - mean) / std
@@ -6,6 +7,7 @@
 
 use crate::resample::{Filter, resize, resize_part};
 use candle_core::{DType, Device, Result, Tensor, bail};
+use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::pipeline::OpenError;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -109,6 +111,25 @@ impl Preprocess {
         file.steps(usual)
     }
 
+    /// What the files of a network's folder say, as transformers reads them: `processor_config.json`
+    /// first, if there is an image processor in it; `usual` where neither says anything.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::read`], and of files that cannot be read.
+    pub fn of(files: &Checkpoint, usual: Self) -> std::result::Result<Self, OpenError> {
+        if let Some(text) = files.file("", "processor_config.json")? {
+            let file: Processor = serde_json::from_slice(&text)
+                .map_err(|error| unsupported("processor", error, "the JSON of a processor"))?;
+            if let Some(file) = file.image_processor {
+                return file.steps(usual);
+            }
+        }
+        match files.file("", "preprocessor_config.json")? {
+            Some(text) => Self::read(&text, usual),
+            None => Ok(usual),
+        }
+    }
+
     /// `images: [b, 1|3, h, w]`, multiples of 1/255 in `[0, 1]`, to `[b, 3, side, side]` f32 on the
     /// CPU; grey is repeated.
     pub fn apply(&self, images: &Tensor) -> Result<Tensor> {
@@ -192,6 +213,12 @@ struct File {
     rescale_factor: Option<f64>,
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
+}
+
+/// What is read of a `processor_config.json`.
+#[derive(Deserialize)]
+struct Processor {
+    image_processor: Option<File>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -287,7 +314,7 @@ impl File {
 
 fn unsupported(what: &str, found: impl std::fmt::Display, supported: &str) -> OpenError {
     OpenError::Unsupported {
-        what: format!("{what} of preprocessor_config.json"),
+        what: format!("{what} of the image processor"),
         found: found.to_string(),
         supported: supported.to_owned(),
     }

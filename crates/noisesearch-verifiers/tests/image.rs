@@ -2,6 +2,7 @@
 //! complete pipeline scores, from bytes to number.
 
 use candle_core::{Device, Tensor};
+use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::parity::{Golden, checkpoint, uniform};
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::conformance;
@@ -184,6 +185,29 @@ fn golden_pixels_are_those_of_the_processors() {
         let images = Tensor::cat(&images, 0).unwrap();
         golden.check("pixels", &images, 2e-6).unwrap();
     }
+}
+
+/// Where transformers 5 writes the steps, which it prefers to the older file. Once they were not
+/// read there, and other steps were taken without a word.
+#[test]
+fn steps_of_a_whole_processor_are_followed() {
+    let golden = Golden::parse(CLIP).unwrap();
+    let folder = folder("processor", &golden);
+    let usual = Preprocess::clip(28);
+    let steps = || Preprocess::of(&Checkpoint::of_network(&folder), usual);
+    let write = |text: &str| fs::write(folder.join("processor_config.json"), text).unwrap();
+    write(r#"{"processor_class": "CLIPProcessor"}"#);
+    assert_eq!(steps().unwrap(), usual);
+    write(r#"{"image_processor": {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}}"#);
+    assert_eq!(steps().unwrap().colours, Colours::SIGNED);
+    write(r#"{"image_processor": {"size": 336, "crop_size": 336}}"#);
+    let Err(error) = (entry("clipscore").open)(&folder) else {
+        panic!("images of another size than the tower's")
+    };
+    assert!(error.to_string().contains("28"), "{error}");
+    write("[");
+    assert!(steps().is_err());
+    fs::remove_file(folder.join("processor_config.json")).unwrap();
 }
 
 /// A picture of one line is resized to a square's height: 134 million columns, of which the middle

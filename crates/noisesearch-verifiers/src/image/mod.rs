@@ -1,7 +1,8 @@
 //! Verifiers of any RGB or grey image with published weights, one file each.
 //!
 //! The weights lie in a folder in the layout of the Hugging Face hub: `config.json`, a safetensors
-//! file, and where it is there `preprocessor_config.json`, whose steps are then followed.
+//! file, and where it is there `preprocessor_config.json` or `processor_config.json`, whose steps
+//! are then followed.
 
 pub mod aesthetic;
 pub mod clip_class;
@@ -75,14 +76,11 @@ fn preprocess(
     usual: Preprocess,
     side: usize,
 ) -> std::result::Result<Preprocess, OpenError> {
-    let preprocess = match files.file("", "preprocessor_config.json")? {
-        Some(text) => Preprocess::read(&text, usual)?,
-        None => usual,
-    };
+    let preprocess = Preprocess::of(files, usual)?;
     match preprocess.side == side {
         true => Ok(preprocess),
         false => Err(OpenError::Unsupported {
-            what: "size in preprocessor_config.json".into(),
+            what: "size of the image processor".into(),
             found: preprocess.side.to_string(),
             supported: format!("{side}, which the weights are for"),
         }),

@@ -123,10 +123,7 @@ pub fn steps(files: &Checkpoint, config: &Config) -> std::result::Result<Preproc
         filter: Filter::Bicubic,
         colours: Colours::IMAGENET,
     };
-    let steps = match files.file("", "preprocessor_config.json")? {
-        Some(text) => Preprocess::read(&text, usual)?,
-        None => usual,
-    };
+    let steps = Preprocess::of(files, usual)?;
     patches_are_legal(steps.side, config.patch_size)?;
     Ok(steps)
 }
