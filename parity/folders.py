@@ -98,7 +98,8 @@ def write(contents, folders):
     folders = ",\n".join(json.dumps(name) + ": {\n" + ",\n".join(f"  {json.dumps(k)}: {v}" for k, v in files.items())
                          + "\n}" for name, files in folders.items())
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f'{{\n"origin": {json.dumps(ORIGIN)},\n"contents": [\n{lines}\n],\n"folders": {{\n{folders}\n}}\n}}\n')
+        file.write(f'{{\n"origin": {json.dumps(ORIGIN)},\n"contents": [\n{lines}\n],\n'
+                   f'"folders": {{\n{folders}\n}}\n}}\n')
     print(path, os.path.getsize(path), "bytes")
 
 

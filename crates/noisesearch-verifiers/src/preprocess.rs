@@ -111,8 +111,9 @@ impl Preprocess {
         file.steps(usual)
     }
 
-    /// What the files of a network's folder say, as transformers reads them: `processor_config.json`
-    /// first, if there is an image processor in it; `usual` where neither says anything.
+    /// What the files of a network's folder say, as transformers reads them: first
+    /// `processor_config.json`, if there is an image processor in it; `usual` where neither says
+    /// anything.
     ///
     /// # Errors
     /// Those of [`Preprocess::read`], and of files that cannot be read.
