@@ -1,6 +1,7 @@
 //! What judges a sample: one verifier, one file.
 
 pub mod agreement;
+pub mod aspect;
 pub mod base64;
 pub mod command;
 pub mod conformance;

@@ -50,3 +50,7 @@ pub const LLM_RESPONSE_BYTES_MAX: u64 = 256 << 10;
 
 /// Bytes of one cached grade.
 pub const LLM_CACHED_BYTES_MAX: u64 = 64 << 10;
+
+/// Answers of a judge that are kept until the other verifiers of that judge have taken them: each
+/// takes a batch of at most 256 pictures as soon as it was asked; more, for runs side by side.
+pub const LLM_LEFT_MAX: usize = 1024;

@@ -8,11 +8,17 @@ use crate::library;
 use crate::registry::{Judges, ModelEntry, OpenError, Registry, TaskKind, VerifierEntry};
 use crate::spec::SpecError;
 use noisesearch_models::checkpoint::Checkpoint;
+use noisesearch_verifiers::aspect::Aspect;
 use noisesearch_verifiers::command::{Command, PREFIX};
 use noisesearch_verifiers::image::{self, Entry};
+#[cfg(feature = "judge")]
+use noisesearch_verifiers::llm::Judge;
 use noisesearch_verifiers::verifier::Verifier;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
+
+#[cfg(not(feature = "judge"))]
+type Judge = ();
 
 /// Bytes of a weight: verifiers compute in f32.
 const WEIGHT_BYTES: u64 = 4;
@@ -43,7 +49,7 @@ pub fn all() -> Vec<VerifierEntry> {
         judges: Judges::Colour(asked(entry.name)),
         open: Arc::new(move || Err(OpenError::new(entry.name, "no place was looked for"))),
     };
-    image::all().into_iter().map(entry).chain([llm()]).collect()
+    image::all().into_iter().map(entry).chain(llm()).collect()
 }
 
 /// An entry that opens its weights where they are: at the path given for it, or in the cache.
@@ -230,28 +236,50 @@ fn conversion(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A language model behind a chat endpoint, which the environment names when it is opened.
-fn llm() -> VerifierEntry {
-    const NAME: &str = "llm";
-    VerifierEntry {
-        name: NAME.into(),
-        about: "a language model grades the picture, 0 to 100; NOISESEARCH_LLM_URL says which"
-            .into(),
-        judges: Judges::Colour(None),
-        open: Arc::new(|| open_llm().map_err(|reason| OpenError::new(NAME, reason))),
-    }
+/// The scores of a language model behind a chat endpoint, which the environment names when the
+/// first of them is opened. Those that are open at the same time ask together.
+fn llm() -> Vec<VerifierEntry> {
+    let judge = Arc::new(Mutex::new(Weak::new()));
+    let whole = Aspect::Overall;
+    let parts = Aspect::ALL.into_iter().filter(|aspect| *aspect != whole);
+    let entry = |aspect: Aspect| {
+        let (name, judge) = (aspect.verifier(), judge.clone());
+        let about = match aspect {
+            Aspect::Overall => {
+                "a language model grades the picture, 0 to 100; NOISESEARCH_LLM_URL says which"
+                    .to_owned()
+            }
+            part => format!("llm's score of {} alone, from the same answer", part.name()),
+        };
+        VerifierEntry {
+            name: name.clone(),
+            about,
+            judges: Judges::Colour(None),
+            open: Arc::new(move || {
+                open_llm(&judge, aspect).map_err(|reason| OpenError::new(&name, reason))
+            }),
+        }
+    };
+    [whole].into_iter().chain(parts).map(entry).collect()
 }
 
 #[cfg(feature = "judge")]
-fn open_llm() -> Result<Box<dyn Verifier>, String> {
+fn open_llm(open: &Mutex<Weak<Judge>>, aspect: Aspect) -> Result<Box<dyn Verifier>, String> {
     use noisesearch_verifiers::llm::{Llm, Settings};
-    let settings = Settings::from_variables(|name| std::env::var(name).ok());
-    let settings = settings.map_err(|error| error.to_string())?;
-    Ok(Box::new(Llm::new(&settings)))
+    let mut open = open.lock().unwrap_or_else(|panic| panic.into_inner());
+    let judge = match open.upgrade() {
+        Some(judge) => judge,
+        None => {
+            let settings = Settings::from_variables(|name| std::env::var(name).ok());
+            Arc::new(Judge::new(&settings.map_err(|error| error.to_string())?))
+        }
+    };
+    *open = Arc::downgrade(&judge);
+    Ok(Box::new(Llm::of(judge, aspect)))
 }
 
 #[cfg(not(feature = "judge"))]
-fn open_llm() -> Result<Box<dyn Verifier>, String> {
+fn open_llm(_: &Mutex<Weak<Judge>>, _: Aspect) -> Result<Box<dyn Verifier>, String> {
     Err("this program was built without the feature `judge`".into())
 }
 

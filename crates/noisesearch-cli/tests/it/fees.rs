@@ -18,6 +18,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(below).collect()
 }
 
+/// What names the endpoint of a run, which keeps no grades.
+fn variables(server: &Server) -> [(&'static str, PathBuf); 4] {
+    let variables = [
+        ("NOISESEARCH_LLM_URL", server.url()),
+        ("NOISESEARCH_LLM_MODEL", "a-judge".to_owned()),
+        ("NOISESEARCH_LLM_KEY", CANARY.to_owned()),
+        ("NOISESEARCH_LLM_CACHE", String::new()),
+    ];
+    variables.map(|(name, value)| (name, PathBuf::from(value)))
+}
+
 /// It was printed and forgotten.
 #[test]
 fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
@@ -26,13 +37,7 @@ fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
         assert!(request.picture().starts_with("data:image/png;base64,"));
         says(&graded(&request.id(), request.number.into()).to_string())
     });
-    let variables = [
-        ("NOISESEARCH_LLM_URL", server.url()),
-        ("NOISESEARCH_LLM_MODEL", "a-judge".to_owned()),
-        ("NOISESEARCH_LLM_KEY", CANARY.to_owned()),
-        ("NOISESEARCH_LLM_CACHE", String::new()),
-    ];
-    let variables = variables.map(|(name, value)| (name, PathBuf::from(value)));
+    let variables = variables(&server);
     let args = "generate --steps 1 --budget 3evals --verifier clip --watch llm --json";
     let args: Vec<&str> = args.split(' ').chain(["a red star"]).collect();
     let run = scratch.run_with(&args, &variables);
@@ -67,4 +72,54 @@ fn what_a_judge_charged_is_in_the_ledger_and_its_key_is_nowhere() {
             .any(|part| part == CANARY.as_bytes());
         assert!(!found, "{}", path.display());
     }
+}
+
+/// Only the overall score came out of an answer that has six.
+#[test]
+fn every_aspect_is_a_score_and_a_picture_is_asked_about_once() {
+    let aspects = [
+        "accuracy",
+        "originality",
+        "quality",
+        "consistency",
+        "emotion",
+    ];
+    let server = Server::new(move |request| {
+        let mut grade = graded(&request.id(), request.number.into());
+        for (place, aspect) in aspects.iter().enumerate() {
+            grade[aspect]["score"] = json!(request.number + 10 * (place + 1));
+        }
+        says(&grade.to_string())
+    });
+    let variables = variables(&server);
+    let watched = aspects.map(|aspect| format!("llm-{aspect}"));
+    let watched: Vec<&str> = watched.iter().flat_map(|name| ["--watch", name]).collect();
+    let scratch = Scratch::new("aspects");
+    let asked = |verifier: &str, watched: &[&str]| {
+        let before = server.seen().len();
+        let args = "generate --model scenes --steps 1 --budget 3evals --json --verifier";
+        let args = args.split(' ').chain([verifier]);
+        let args: Vec<&str> = args.chain(watched.iter().copied()).collect();
+        let ended = scratch.run_with(&[&args[..], &["a red star"]].concat(), &variables);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let (object, requests) = (ended.json(), server.seen().len() - before);
+        let calls = object["spent"]["verifier_calls"].as_u64().unwrap();
+        let verifiers = object["best"]["scores"].as_object().unwrap().len();
+        assert_eq!(requests, calls as usize / verifiers, "{object}");
+        assert_eq!(object["spent"]["fees"]["requests"], requests, "{object}");
+        object
+    };
+    let object = asked("llm", &watched);
+    let scores = &object["best"]["scores"];
+    for (place, aspect) in aspects.iter().enumerate() {
+        let score = scores[format!("llm-{aspect}")].as_f64().unwrap();
+        let whole = scores["llm"].as_f64().unwrap();
+        assert_eq!(score - whole, 10.0 * (place + 1) as f64, "{scores}");
+    }
+    let alone = asked("llm-emotion", &[]);
+    assert!(alone["best"]["scores"]["llm-emotion"].is_f64(), "{alone}");
+    let name = object["run"].as_str().unwrap();
+    let report = String::from_utf8(scratch.read(format!("{name}/report.html"))).unwrap();
+    let shown = |aspect: &&str| report.contains(&format!("llm-{aspect}"));
+    assert!(aspects.iter().all(shown), "{report}");
 }

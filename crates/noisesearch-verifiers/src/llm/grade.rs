@@ -3,6 +3,7 @@
 //! The five aspects and the overall score are those of the grader of Ma et al. 2025
 //! (arXiv 2501.09732, table 7), each from 0 to 100; the wording is ours.
 
+use crate::aspect::Aspect;
 use crate::base64;
 use noisesearch_models::task::Task;
 use serde::{Deserialize, Serialize};
@@ -26,27 +27,17 @@ and style, and nothing that contradicts it?\n\
 - overall: your judgement of the whole, with these aspects weighed as you see fit.\n\
 Answer with one JSON object and nothing around it. Copy the id exactly.";
 
-/// The aspects, in the order in which they are asked for.
-pub const ASPECTS: [&str; 6] = [
-    "accuracy",
-    "originality",
-    "quality",
-    "consistency",
-    "emotion",
-    "overall",
-];
-
 /// A judge's scores of one picture, each in `[0, 100]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grade {
-    /// In the order of [`ASPECTS`].
-    pub scores: [f64; ASPECTS.len()],
+    /// In the order of [`Aspect::ALL`].
+    pub scores: [f64; Aspect::ALL.len()],
 }
 
 impl Grade {
-    /// The overall score.
-    pub fn overall(&self) -> f64 {
-        self.scores[ASPECTS.len() - 1]
+    /// The score of an aspect.
+    pub fn of(&self, aspect: Aspect) -> f64 {
+        self.scores[aspect as usize]
     }
 
     /// Whether every score is one that a judge may give.
@@ -91,7 +82,7 @@ pub enum Unreadable {
     /// A score that there is not.
     #[error("the score of {aspect} is not between 0 and 100")]
     Range {
-        /// Of [`ASPECTS`].
+        /// Its name.
         aspect: &'static str,
     },
     /// More than a grade can be.
@@ -186,8 +177,9 @@ impl Question<'_> {
             answer.overall,
         ];
         let scores = aspects.map(|aspect| aspect.score);
-        for (score, aspect) in scores.iter().zip(ASPECTS) {
+        for (score, aspect) in scores.iter().zip(Aspect::ALL) {
             if !(0.0..=100.0).contains(score) {
+                let aspect = aspect.name();
                 return Err(Unreadable::Range { aspect });
             }
         }
@@ -205,8 +197,9 @@ fn schema() -> Value {
     });
     let mut properties = serde_json::Map::new();
     properties.insert("id".into(), json!({"type": "string"}));
-    properties.extend(ASPECTS.map(|name| (name.to_owned(), aspect.clone())));
-    let required: Vec<&str> = ["id"].into_iter().chain(ASPECTS).collect();
+    let names = Aspect::ALL.map(Aspect::name);
+    properties.extend(names.map(|name| (name.to_owned(), aspect.clone())));
+    let required: Vec<&str> = ["id"].into_iter().chain(names).collect();
     json!({
         "type": "object",
         "properties": properties,
@@ -235,17 +228,17 @@ struct Message {
 #[serde(deny_unknown_fields)]
 struct Answer {
     id: String,
-    accuracy: Aspect,
-    originality: Aspect,
-    quality: Aspect,
-    consistency: Aspect,
-    emotion: Aspect,
-    overall: Aspect,
+    accuracy: Score,
+    originality: Score,
+    quality: Score,
+    consistency: Score,
+    emotion: Score,
+    overall: Score,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Aspect {
+struct Score {
     #[serde(rename = "reason")]
     _reason: String,
     score: f64,

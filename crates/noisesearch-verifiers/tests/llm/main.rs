@@ -1,12 +1,14 @@
 //! `llm` against an endpoint that behaves and endpoints that do not.
 #![cfg(feature = "judge")]
 
+mod aspects;
 mod cases;
 mod secure;
 mod server;
 
 use cases::CANARY;
 use noisesearch_models::task::Task;
+use noisesearch_verifiers::aspect::Aspect;
 use noisesearch_verifiers::llm::{Grade, Key, Llm, LlmError, Omitted, Settings, Usage};
 use noisesearch_verifiers::picture::Picture;
 use noisesearch_verifiers::verifier::{Samples, Verifier};
@@ -59,7 +61,7 @@ fn fairly(request: &Request) -> Response {
 }
 
 fn overall(grades: &[Option<Grade>]) -> Vec<f64> {
-    let score = |grade: &Option<Grade>| grade.as_ref().unwrap().overall();
+    let score = |grade: &Option<Grade>| grade.as_ref().unwrap().of(Aspect::Overall);
     grades.iter().map(score).collect()
 }
 
