@@ -64,10 +64,19 @@ def filled(module):
     return module.eval()
 
 
+# The number format of every floating tensor of the references, and its name in safetensors.
+DTYPE, DTYPE_NAME = torch.float32, "F32"
+
+
 def manifest(module, skip=()):
-    """Names and shapes of the floating tensors that a checkpoint of the module holds."""
-    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()
-            if tensor.is_floating_point() and not name.endswith(tuple(skip))}
+    """Names and shapes of the floating tensors that a checkpoint of the module holds; counters of
+    batches and numbers of positions, which are integers, nobody reads."""
+    tensors = {name: tensor for name, tensor in module.state_dict().items()
+               if tensor.is_floating_point() and not name.endswith(tuple(skip))}
+    for name, tensor in tensors.items():
+        if tensor.dtype != DTYPE:
+            raise TypeError(f"{name} is {tensor.dtype}; manifests have one format for all")
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 def sampled(tensor):
@@ -113,11 +122,13 @@ def write(name, origin, config, tensors, taps, **more):
 
 
 def write_manifest(name, origin, config, tensors):
-    """Writes manifests/NAME.json: names and shapes of a published checkpoint, one a line."""
+    """Writes manifests/NAME.json: number format, names and shapes of a published checkpoint, one a
+    line."""
     os.makedirs(MANIFESTS, exist_ok=True)
     path = os.path.join(MANIFESTS, name + ".json")
     rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(tensors.items())]
     with open(path, "w") as file:
         file.write(f'{{\n"origin": {json.dumps(origin)},\n"config": {json.dumps(config)},\n')
+        file.write(f'"dtype": {json.dumps(DTYPE_NAME)},\n')
         file.write('"tensors": {\n' + ",\n".join(rows) + "\n}\n}\n")
     print(path, os.path.getsize(path), "bytes")

@@ -4,6 +4,7 @@
 # driver is linked against, which the driver of the machine that runs the program replaces.
 #
 #   scripts/build-cuda.sh [CARGO ARGUMENTS]        the binary is target/cuda-build/release/noisesearch
+#   scripts/build-cuda.sh test [CARGO ARGUMENTS]   builds and runs tests instead
 #
 # --features cudnn: convolutions by cuDNN, which is fetched too (0.5 GB).
 # --features flash: attention without a matrix of all scores; fetches CUTLASS from GitHub and compiles
@@ -55,4 +56,6 @@ make_driver_stub() {
 [ -e "$kit/lib/stubs/libcuda.so" ] || make_driver_stub
 export CUDA_HOME=$kit CUDA_PATH=$kit CUDA_ROOT=$kit CUDA_TOOLKIT_ROOT_DIR=$kit NVCC=$kit/bin/nvcc
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90} PATH=$kit/bin:$PATH LIBRARY_PATH=$kit/lib:$kit/lib/stubs
-exec cargo build --release --locked --target-dir target/cuda-build --features cuda "$@"
+command=build
+if [ "${1:-}" = test ]; then command=$1 && shift; fi
+exec cargo $command --release --locked --target-dir target/cuda-build --features cuda "$@"

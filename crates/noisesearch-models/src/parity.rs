@@ -4,8 +4,14 @@
 //! samples of what it computed; a test here fills the same tensors, runs ours, and compares. The
 //! Python twin of this file is `parity/reference.py`.
 
+mod places;
+
+pub use places::{TEST_DEVICE, at, device, place, places};
+
+pub(crate) use places::allowed;
+
 use crate::layers::{Loaded, Place, Source};
-use crate::weights::{Weights, WeightsError};
+use crate::weights::{Fault, Weights, WeightsError};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -158,9 +164,10 @@ impl Golden {
         Ok(error / size)
     }
 
-    /// Fails with the tap's name and the error if `got` is further from it than `tolerance`.
+    /// Fails with the tap's name and the error if `got` is further from it than `tolerance`, which
+    /// is that of the CPU; see [`TEST_DEVICE`].
     pub fn check(&self, tap: &str, got: &Tensor, tolerance: f64) -> Result<()> {
-        let error = self.error(tap, got)?;
+        let (error, tolerance) = (self.error(tap, got)?, allowed(tolerance));
         if error <= tolerance {
             return Ok(());
         }
@@ -176,9 +183,16 @@ pub struct Manifest {
     /// The configuration, as the reference's `config.json` has it.
     #[serde(default)]
     pub config: serde_json::Value,
+    /// The number format of every tensor, as safetensors names it.
+    pub dtype: String,
     /// Names and shapes.
     pub tensors: BTreeMap<String, Vec<usize>>,
 }
+
+/// Number formats of published files besides the one of the reference.
+const NARROWER: [&str; 2] = ["F16", "BF16"];
+/// Number formats that no tensor of a network has.
+const FOREIGN: [&str; 3] = ["F64", "I64", "F8_E4M3"];
 
 impl Manifest {
     /// Reads the text of a manifest.
@@ -187,22 +201,47 @@ impl Manifest {
     }
 
     /// Holds a network's loader to the manifest: it must ask for exactly these tensors, each once
-    /// and in its shape. No memory is taken for them.
-    pub fn check<T>(&self, load: impl FnOnce(Source) -> Loaded<T>) -> Loaded<()> {
-        held(Weights::hollow(&self.tensors), load)
+    /// and in its shape, and take them in the number format of the manifest and in the narrower
+    /// ones of published files, but in no other. No memory is taken for them.
+    ///
+    /// # Panics
+    /// If it takes another number format, or the manifest's is none.
+    pub fn check<T>(&self, load: impl Fn(Source) -> Loaded<T>) -> Loaded<()> {
+        self.check_as(|weights| weights, load)
     }
 
     /// The same for a file in the layout of a model's authors, read as `component`.
     pub fn check_component<T>(
         &self,
         component: &str,
-        load: impl FnOnce(Source) -> Loaded<T>,
+        load: impl Fn(Source) -> Loaded<T>,
     ) -> Loaded<()> {
-        held(Weights::hollow(&self.tensors).component(component), load)
+        self.check_as(|weights| weights.component(component), load)
+    }
+
+    fn check_as<T>(
+        &self,
+        part: impl Fn(Weights) -> Weights,
+        load: impl Fn(Source) -> Loaded<T>,
+    ) -> Loaded<()> {
+        let file = |dtype: &str| {
+            let weights = Weights::hollow(dtype, &self.tensors);
+            part(weights.unwrap_or_else(|| panic!("{dtype} is no number format")))
+        };
+        for dtype in NARROWER.into_iter().chain([&*self.dtype]) {
+            held(file(dtype), &load)?;
+        }
+        for dtype in FOREIGN {
+            let error = held(file(dtype), &load).err();
+            let fault = error.as_ref().map(|error| &error.fault);
+            let refused = matches!(fault, Some(Fault::Dtype { .. }));
+            assert!(refused, "{dtype} is not refused: {error:?}");
+        }
+        Ok(())
     }
 }
 
-fn held<T>(mut weights: Weights, load: impl FnOnce(Source) -> Loaded<T>) -> Loaded<()> {
+fn held<T>(mut weights: Weights, load: impl Fn(Source) -> Loaded<T>) -> Loaded<()> {
     // Not the place of our own kernels, which would pack what is not there.
     let place = Place {
         dtype: DType::BF16,
@@ -246,7 +285,8 @@ mod tests {
     #[test]
     fn a_manifest_is_asked_for_exactly() {
         use crate::layers::Linear;
-        let text = r#"{"origin": "", "tensors": {"a.weight": [70000, 90000], "a.bias": [70000]}}"#;
+        let text = r#"{"origin": "", "dtype": "F32",
+            "tensors": {"a.weight": [70000, 90000], "a.bias": [70000]}}"#;
         let manifest = Manifest::parse(text).unwrap();
         // 25 GB if it were there.
         let load = |mut s: Source| Linear::load(s.at("a"), 90_000, 70_000);
@@ -255,6 +295,11 @@ mod tests {
         manifest.check(other).unwrap_err();
         let part = |mut s: Source| Linear::unbiased(s.at("a"), 90_000, 70_000);
         manifest.check(part).unwrap_err();
+        let unread = Manifest {
+            dtype: "F64".into(),
+            ..manifest
+        };
+        unread.check(load).unwrap_err();
     }
 
     #[test]

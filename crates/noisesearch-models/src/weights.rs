@@ -14,7 +14,7 @@ use crate::limits::MISSING_NUMBERS_MAX;
 use candle_core::{Device, Tensor};
 pub use fault::{Fault, KeyList, WeightsError};
 use half::{bf16, f16};
-use header::Entry;
+use header::{Dtype, Entry};
 pub use layouts::{Contents, Layout};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,14 +81,21 @@ impl Weights {
         Ok(all)
     }
 
-    /// Weights of these names and shapes without any values: all are zero, and layers hold no
-    /// memory for them. For asking a network what it takes.
-    pub fn hollow<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usize>)>) -> Self {
+    /// Weights of these names and shapes without any values, in a number format of safetensors:
+    /// all are zero, and layers hold no memory for them. For asking a network what it takes. `None`
+    /// if there is no such format.
+    pub fn hollow<'a>(
+        dtype: &str,
+        tensors: impl IntoIterator<Item = (&'a String, &'a Vec<usize>)>,
+    ) -> Option<Self> {
+        let dtype = Dtype::named(dtype)?;
         let mut all = Self::empty("names and shapes".into());
         all.stores = vec![("names and shapes".into(), Store::Hollow)];
-        let entry = |(name, shape): (&String, &Vec<usize>)| (name.clone(), Entry::hollow(shape));
+        let entry = |(name, shape): (&'a String, &'a Vec<usize>)| {
+            (name.clone(), Entry::hollow(dtype, shape))
+        };
         all.entries = tensors.into_iter().map(entry).collect();
-        all
+        Some(all)
     }
 
     fn empty(name: String) -> Self {
@@ -224,15 +231,15 @@ impl Weights {
                 wanted: shape.to_vec(),
             });
         }
-        if self.is_hollow() {
-            return Ok(vec![T::from(0.0); shape.iter().product()]);
-        }
         let Some(widen) = widening(entry.dtype.name()) else {
             return Err(Fault::Dtype {
                 name: name.into(),
                 dtype: entry.dtype.name(),
             });
         };
+        if self.is_hollow() {
+            return Ok(vec![T::from(0.0); shape.iter().product()]);
+        }
         let (mut values, count) = (Vec::new(), shape.iter().product());
         let memory = |_| Fault::Memory {
             bytes: (size_of::<T>() * count) as u64,

@@ -6,7 +6,7 @@ use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::Encoded;
 use noisesearch_models::layers::Place;
 use noisesearch_models::models::sit::{DeviceSit, Sit, SitConfig};
-use noisesearch_models::parity::{Golden, Manifest, Watch, input};
+use noisesearch_models::parity::{Golden, Manifest, Watch, input, places};
 use std::collections::BTreeMap;
 
 const SIT: &str = include_str!("../../../parity/goldens/sit.json");
@@ -23,23 +23,27 @@ type Watched<'a> =
 
 fn matches(text: &str) {
     let golden = Golden::parse(text).unwrap();
+    for place in places().unwrap() {
+        matches_at(&golden, &place);
+    }
+}
+
+/// There is a network of our kernels and one of the operations of a device.
+fn matches_at(golden: &Golden, place: &Place) {
     let config: SitConfig = serde_json::from_value(golden.config.clone()).unwrap();
-    let mut weights = golden.weights().unwrap();
-    let sit = Sit::load(config, |name, shape| weights.take_vec(name, shape)).unwrap();
-    weights.finish().unwrap();
-    check(&golden, &|x, at, rows, watch| {
-        sit.watched(x, at, rows, watch)
-    });
-    // In f64 the operations are those of another device.
-    let place = Place {
-        dtype: DType::F64,
-        ..Place::cpu()
-    };
+    if place.device.is_cpu() && place.dtype == DType::F32 {
+        let mut weights = golden.weights().unwrap();
+        let sit = Sit::load(config, |name, shape| weights.take_vec(name, shape)).unwrap();
+        weights.finish().unwrap();
+        return check(golden, &|x, at, rows, watch| {
+            sit.watched(x, at, rows, watch)
+        });
+    }
     let mut weights = golden.weights().unwrap();
     let take = |name: &str, shape: &[usize]| weights.take_vec(name, shape).map_err(Error::wrap);
-    let sit = DeviceSit::load(config, &place, take).unwrap();
+    let sit = DeviceSit::load(config, place, take).unwrap();
     weights.finish().unwrap();
-    check(&golden, &|x, at, rows, watch| {
+    check(golden, &|x, at, rows, watch| {
         sit.watched(x, at, rows, watch)
     });
 }

@@ -1,11 +1,11 @@
 //! FLUX.1 against diffusers, block by block.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
 use noisesearch_models::models::flux::{Flux, FluxConfig};
-use noisesearch_models::parity::{Golden, Manifest, input};
+use noisesearch_models::parity::{Golden, Manifest, input, places};
 
 const DEV: &str = include_str!("../../../parity/goldens/flux-dev.json");
 const SCHNELL: &str = include_str!("../../../parity/goldens/flux-schnell.json");
@@ -39,17 +39,9 @@ fn rows() -> Result<(Tensor, Vec<Encoded>)> {
 }
 
 fn matches(text: &str, tolerance: f64) {
-    matches_at(text, tolerance, &Place::cpu());
-    // f64 takes the route of other devices.
-    let dtype = DType::F64;
-    matches_at(
-        text,
-        tolerance,
-        &Place {
-            dtype,
-            ..Place::cpu()
-        },
-    );
+    for place in places().unwrap() {
+        matches_at(text, tolerance, &place);
+    }
 }
 
 fn matches_at(text: &str, tolerance: f64, place: &Place) {

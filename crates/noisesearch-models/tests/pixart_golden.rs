@@ -1,11 +1,11 @@
 //! PixArt against diffusers, block by block.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::denoiser::{Encoded, Network};
 use noisesearch_models::layers::{Place, Source};
 use noisesearch_models::models::pixart::{PixArt, PixArtConfig};
-use noisesearch_models::parity::{Golden, Manifest, input};
+use noisesearch_models::parity::{Golden, Manifest, input, places};
 
 const SIGMA: &str = include_str!("../../../parity/goldens/pixart-sigma.json");
 const ALPHA: &str = include_str!("../../../parity/goldens/pixart-alpha.json");
@@ -36,16 +36,9 @@ fn rows() -> Result<(Tensor, Vec<Encoded>)> {
 }
 
 fn matches(text: &str) {
-    matches_at(text, &Place::cpu());
-    // f64 takes the route of other devices.
-    let dtype = DType::F64;
-    matches_at(
-        text,
-        &Place {
-            dtype,
-            ..Place::cpu()
-        },
-    );
+    for place in places().unwrap() {
+        matches_at(text, &place);
+    }
 }
 
 fn matches_at(text: &str, place: &Place) {

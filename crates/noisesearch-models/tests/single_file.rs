@@ -149,7 +149,7 @@ fn old_names_of_diffusers_are_read() {
     let new = include_str!("../../../parity/manifests/sdxl-vae.json");
     let [old, new] = [old, new].map(|text| Manifest::parse(text).unwrap().tensors);
     assert!(old != new);
-    let weights = Weights::hollow(&old).component("vae");
+    let weights = Weights::hollow("F32", &old).unwrap().component("vae");
     let shape = |shape: &[u64]| shape.iter().map(|&d| d as usize).collect();
     let got = weights.tensors().map(|(n, s)| (n.to_owned(), shape(s)));
     let got: BTreeMap<String, Vec<usize>> = got.collect();

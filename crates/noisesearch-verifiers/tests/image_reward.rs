@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::layers::{Place, Source, channels_first};
-use noisesearch_models::parity::{Golden, Manifest, checkpoint, input, uniform};
+use noisesearch_models::parity::{Golden, Manifest, at, checkpoint, input, places, uniform};
 use noisesearch_models::task::Task;
 use noisesearch_verifiers::conformance;
 use noisesearch_verifiers::reward::wordpiece::WordPiece;
@@ -25,14 +25,20 @@ fn config(json: &Value) -> Config {
 
 #[test]
 fn image_reward_golden() {
+    for place in places().unwrap() {
+        matches_at(&place);
+    }
+}
+
+fn matches_at(place: &Place) {
     let golden = golden();
     let config = config(&golden.config);
-    let place = Place::cpu();
     let mut weights = golden.weights().unwrap();
-    let network = Network::load(Source::new(&mut weights, &place), &config).unwrap();
+    let network = Network::load(Source::new(&mut weights, place), &config).unwrap();
     weights.finish().unwrap();
     let ids: Vec<u32> = serde_json::from_value(golden.more["ids"].clone()).unwrap();
     let images = input("image", &[2, 3, config.side, config.side]).unwrap();
+    let images = at(place, &images).unwrap();
     // The order of sums differs, by 7e-7 here. Seen to fail: the vision norms' eps as 1e-5 (7e-5
     // off), the text norms' (4e-5), GELU's tanh form (2e-4), keys and values swapped, another token
     // than the first rewarded.

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use noisesearch_models::layers::{Place, Source, channels_last};
-use noisesearch_models::parity::{Golden, Manifest, input};
+use noisesearch_models::parity::{Golden, Manifest, at, input, places};
 use noisesearch_verifiers::inception::blocks::{Kind, Mixed, Pool};
 use noisesearch_verifiers::inception::describer::InceptionDescriber;
 use noisesearch_verifiers::inception::{Inception, SIDE, resized};
@@ -25,19 +25,22 @@ const BLOCKS: [(&str, usize, Kind); 6] = [
 
 #[test]
 fn blocks_golden() {
+    for place in places().unwrap() {
+        blocks_match_at(&place);
+    }
+}
+
+fn blocks_match_at(place: &Place) {
     let golden = golden();
-    let place = Place::cpu();
     let side = golden.config["side"].as_u64().unwrap() as usize;
     for (name, channels, kind) in BLOCKS {
         let mut part = golden.clone();
         part.tensors.retain(|key, _| key.starts_with(name));
         let mut weights = part.weights().unwrap();
-        let block = Mixed::load(Source::new(&mut weights, &place).at(name), channels, kind);
+        let block = Mixed::load(Source::new(&mut weights, place).at(name), channels, kind);
         weights.finish().unwrap();
-        let x = input(name, &[1, channels, side, side])
-            .unwrap()
-            .relu()
-            .unwrap();
+        let x = input(name, &[1, channels, side, side]);
+        let x = x.and_then(|x| at(place, &x.relu()?)).unwrap();
         let y = block.unwrap().forward(&channels_last(&x).unwrap()).unwrap();
         let tap = format!("{name} alone");
         println!("{name}: {:.1e}", golden.error(&tap, &y).unwrap());
@@ -49,10 +52,15 @@ fn blocks_golden() {
 
 #[test]
 fn the_whole_network_golden() {
+    for place in places().unwrap() {
+        matches_at(&place);
+    }
+}
+
+fn matches_at(place: &Place) {
     let golden = golden();
-    let place = Place::cpu();
     let mut weights = golden.weights().unwrap();
-    let network = Inception::load(Source::new(&mut weights, &place)).unwrap();
+    let network = Inception::load(Source::new(&mut weights, place)).unwrap();
     weights.finish().unwrap();
     let side = golden.config["image"].as_u64().unwrap() as usize;
     let x = input("image", &[2, 3, side, side]).unwrap();

@@ -342,7 +342,7 @@ pub fn upsample(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{close, each_place, file, values};
+    use crate::layers::testing::{close, each_place, file, here, values};
     use crate::layers::{GroupNorm, Place, Products, SumOrder};
 
     #[test]
@@ -383,7 +383,7 @@ mod tests {
                 let mut weights = file(&[("weight", &weight), ("bias", &bias)]);
                 let source = Source::new(&mut weights, place);
                 let conv = Conv2d::load(source, [5, 20], geometry).unwrap();
-                let x = x.to_dtype(place.dtype).unwrap();
+                let x = here(place, &x);
                 close(&conv.forward(&x).unwrap(), &want, 2e-6);
             });
         }
@@ -405,7 +405,7 @@ mod tests {
             let mut s = Source::new(&mut weights, place);
             let conv = Conv2d::load(s.at("conv"), [8, 20], Geometry::SAME_3X3).unwrap();
             let norm = GroupNorm::load(s.at("norm"), 8, 4, 1e-5).unwrap();
-            let here = |x: Tensor| x.to_dtype(place.dtype).unwrap();
+            let here = |x: Tensor| here(place, &x);
             let x = here(x.clone());
             let (image, row) = (here(values(&[2, 9, 12, 20], 6)), here(values(&[2, 20], 7)));
             let plain = conv.forward(&norm.silu(&x).unwrap()).unwrap();

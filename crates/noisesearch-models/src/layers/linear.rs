@@ -196,7 +196,7 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{close, each_place, file, values};
+    use crate::layers::testing::{close, each_place, file, here, values};
     use candle_core::Device;
 
     #[test]
@@ -210,11 +210,7 @@ mod tests {
         each_place(|place| {
             let mut weights = file(&[("a.weight", &w), ("a.bias", &b)]);
             let layer = Linear::load(Source::new(&mut weights, place).at("a"), 6, 10).unwrap();
-            close(
-                &layer.forward(&x.to_dtype(place.dtype).unwrap()).unwrap(),
-                &want,
-                1e-6,
-            );
+            close(&layer.forward(&here(place, &x)).unwrap(), &want, 1e-6);
             weights.finish().unwrap();
         });
     }
@@ -226,7 +222,7 @@ mod tests {
         each_place(|place| {
             let mut weights = file(&[("weight", &w), ("bias", &b)]);
             let layer = Linear::load(Source::new(&mut weights, place), 6, 5).unwrap();
-            let [x, y] = [&x, &y].map(|x| x.to_dtype(place.dtype).unwrap());
+            let [x, y] = [&x, &y].map(|x| here(place, x));
             let want = (layer.forward(&x).unwrap() + &y).unwrap();
             close(&layer.added(&x, &y).unwrap(), &want, 0.0);
             assert!(layer.added(&x, &x).is_err());
@@ -244,11 +240,7 @@ mod tests {
             let mut weights = file(&[("q.weight", &v), ("k.weight", &w)]);
             let root = Source::new(&mut weights, place);
             let layer = Linear::fused(root, &["q", "k"], [6, 4], false).unwrap();
-            close(
-                &layer.forward(&x.to_dtype(place.dtype).unwrap()).unwrap(),
-                &want,
-                1e-6,
-            );
+            close(&layer.forward(&here(place, &x)).unwrap(), &want, 1e-6);
         });
     }
 

@@ -37,7 +37,7 @@ impl Mlp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{close, each_place, file, values};
+    use crate::layers::testing::{close, each_place, file, here, values};
 
     #[test]
     fn the_activation_is_between_the_layers() {
@@ -58,7 +58,7 @@ mod tests {
             let mut weights = file(&tensors);
             let root = Source::new(&mut weights, place);
             let mlp = Mlp::load(root, ["a", "b"], [3, 6, 2], Activation::Silu).unwrap();
-            let x = x.to_dtype(place.dtype).unwrap();
+            let x = here(place, &x);
             close(&mlp.forward(&x).unwrap(), &want, 1e-6);
             weights.finish().unwrap();
         });

@@ -214,7 +214,7 @@ pub(crate) fn standardised(x: &Tensor, eps: f32) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{close, each_place, file, values};
+    use crate::layers::testing::{close, each_place, file, here, values};
 
     #[test]
     fn norms_follow_their_formulas_on_both_routes() {
@@ -228,13 +228,13 @@ mod tests {
             .and_then(|y| y.broadcast_add(&shift.unsqueeze(1)?))
             .unwrap();
         each_place(|place| {
-            let x = x.to_dtype(place.dtype).unwrap();
+            let x = here(place, &x);
             let mut weights = file(&[("weight", &w), ("bias", &b)]);
             let layer = LayerNorm::load(Source::new(&mut weights, place), 12, 1e-5).unwrap();
             close(&layer.forward(&x).unwrap(), &affine(&plain), 1e-6);
             let bare = LayerNorm::bare(&Source::new(&mut weights, place), 12, 1e-5).unwrap();
             close(&bare.forward(&x).unwrap(), &plain, 1e-6);
-            let [shift, scale] = [&shift, &scale].map(|m| m.to_dtype(place.dtype).unwrap());
+            let [shift, scale] = [&shift, &scale].map(|m| here(place, m));
             let got = bare.modulated(&x, &shift, &scale).unwrap();
             close(&got, &modulated, 1e-6);
         });
@@ -248,7 +248,7 @@ mod tests {
             .unwrap();
         let want = x.broadcast_div(&length).unwrap().broadcast_mul(&w).unwrap();
         each_place(|place| {
-            let x = x.to_dtype(place.dtype).unwrap();
+            let x = here(place, &x);
             let mut weights = file(&[("scale", &w)]);
             let root = Source::new(&mut weights, place);
             let layer = RmsNorm::load(root, "scale", 12, 1e-6).unwrap();
@@ -267,7 +267,7 @@ mod tests {
         let y = y.reshape(x.shape()).unwrap();
         let want = y.broadcast_mul(&w).unwrap().broadcast_add(&b).unwrap();
         each_place(|place| {
-            let x = x.to_dtype(place.dtype).unwrap();
+            let x = here(place, &x);
             let mut weights = file(&[("weight", &w), ("bias", &b)]);
             let layer = GroupNorm::load(Source::new(&mut weights, place), 12, 4, 1e-5).unwrap();
             close(&layer.forward(&x).unwrap(), &want, 2e-6);

@@ -81,7 +81,7 @@ impl Rotary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{close, each_place, values};
+    use crate::layers::testing::{close, each_place, here, values};
 
     #[test]
     fn pairs_are_turned_as_complex_numbers() {
@@ -100,7 +100,7 @@ mod tests {
         let want = Tensor::from_vec(want, x.shape(), x.device()).unwrap();
         each_place(|place| {
             let rotary = Rotary::new(&angles, tokens, place).unwrap();
-            let got = rotary.apply(&x.to_dtype(place.dtype).unwrap()).unwrap();
+            let got = rotary.apply(&here(place, &x)).unwrap();
             close(&got, &want, 1e-6);
         });
     }

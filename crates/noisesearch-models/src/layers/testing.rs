@@ -2,6 +2,7 @@
 
 use super::Place;
 use crate::nn::testing::wave;
+use crate::parity;
 use crate::weights::Weights;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
@@ -23,14 +24,14 @@ pub(crate) fn file(tensors: &[(&str, &Tensor)]) -> Weights {
     Weights::from_bytes(bytes).unwrap()
 }
 
-/// Runs a check where our kernels work, and where candle's operations do: f64 takes the same route
-/// as another device.
+/// Runs a check where our kernels work, and where candle's operations do, see [`parity::places`].
 pub(crate) fn each_place(check: impl Fn(&Place)) {
-    check(&Place::cpu());
-    check(&Place {
-        dtype: DType::F64,
-        ..Place::cpu()
-    });
+    parity::places().unwrap().iter().for_each(check);
+}
+
+/// A tensor as a layer of this place takes it.
+pub(crate) fn here(place: &Place, x: &Tensor) -> Tensor {
+    parity::at(place, x).unwrap()
 }
 
 /// Every element within `tolerance` times the largest of `want`.
@@ -41,5 +42,5 @@ pub(crate) fn close(got: &Tensor, want: &Tensor, tolerance: f64) {
         t.to_vec1().unwrap()
     };
     let want: Vec<f64> = floats(want).into_iter().map(f64::from).collect();
-    crate::nn::testing::assert_close(&floats(got), &want, tolerance);
+    crate::nn::testing::assert_close(&floats(got), &want, parity::allowed(tolerance));
 }

@@ -188,25 +188,23 @@ impl Gemm<'_> {
         }
     }
 
-    /// Rows `row..row + M` by panels `panel..panel + Q`, summed over a part of k. Returns `M`.
+    /// Rows `row..row + M` by panels `first..first + Q`, summed over a part of k. Returns `M`.
     #[inline(always)]
     fn tile<const M: usize, const Q: usize>(
         &mut self,
         row: usize,
-        panel: usize,
+        first: usize,
         part: &mut Part,
     ) -> usize {
         let k = self.right.k;
         let mut columns: [&[Lanes]; Q] = [&[]; Q];
         let mut sums = [[[0.0; PANEL]; M]; Q];
         for q in 0..Q {
-            let panel = &self.right.data[(panel + q) * k * PANEL..][..k * PANEL];
+            let panel = &self.right.data[(first + q) * k * PANEL..][..k * PANEL];
             columns[q] = &panel.as_chunks().0[part.inputs.clone()];
+            sums[q] = self.before(row, (first + q) * PANEL, part);
         }
-        for q in 0..Q {
-            sums[q] = self.before(row, (panel + q) * PANEL, part);
-        }
-        self.ask_for_results::<M, Q>(row + M, panel);
+        self.ask_for_results::<M, Q>(row + M, first);
         match part.left {
             Some(left) => {
                 let depth = part.inputs.len();
@@ -216,7 +214,7 @@ impl Gemm<'_> {
             None => self.accumulate(row, &part.inputs, columns, &mut sums),
         }
         for (q, sums) in sums.iter().enumerate() {
-            self.after_part(row, (panel + q) * PANEL, part, sums);
+            self.after_part(row, (first + q) * PANEL, part, sums);
         }
         M
     }

@@ -296,15 +296,17 @@ mod tests {
 
     #[test]
     fn golden_t5_encoder_with_and_without_a_mask() {
-        let golden = golden();
-        let t5 = load(&golden, golden.weights().unwrap());
-        let padded = tokens(&golden, "padded");
-        for (tap, mask) in [("masked", Some(14)), ("unmasked", None)] {
-            let got = t5.encode(&padded, mask).unwrap().narrow(0, 0, 14).unwrap();
-            golden.check(tap, &got, END).unwrap();
-        }
-        let alone = t5.encode(&padded[..14], None).unwrap();
-        golden.check("masked", &alone, END).unwrap();
+        each_place(|place| {
+            let golden = golden();
+            let t5 = load_at(&golden, golden.weights().unwrap(), place);
+            let padded = tokens(&golden, "padded");
+            for (tap, mask) in [("masked", Some(14)), ("unmasked", None)] {
+                let got = t5.encode(&padded, mask).unwrap().narrow(0, 0, 14).unwrap();
+                golden.check(tap, &got, END).unwrap();
+            }
+            let alone = t5.encode(&padded[..14], None).unwrap();
+            golden.check("masked", &alone, END).unwrap();
+        });
     }
 
     #[test]

@@ -32,6 +32,11 @@ const DTYPES: [Dtype; 15] = [
 ];
 
 impl Dtype {
+    /// The one of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        DTYPES.into_iter().find(|dtype| dtype.0 == name)
+    }
+
     pub(super) fn name(self) -> &'static str {
         self.0
     }
@@ -51,11 +56,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// A tensor of f32 zeros that no file holds.
-    pub(super) fn hollow(shape: &[usize]) -> Self {
-        let bytes = 0..4 * shape.iter().product::<usize>() as u64;
+    /// A tensor of zeros that no file holds.
+    pub(super) fn hollow(dtype: Dtype, shape: &[usize]) -> Self {
+        let bytes = 0..dtype.1 * shape.iter().product::<usize>() as u64;
         Self {
-            dtype: Dtype("F32", 4),
+            dtype,
             shape: shape.iter().map(|d| *d as u64).collect(),
             store: 0,
             pieces: vec![bytes],

@@ -3,10 +3,9 @@
 //! image.
 
 use crate::folder::{Folder, Run, sample};
-use candle_core::{DType, Tensor};
-use noisesearch_models::layers::Place;
+use candle_core::Tensor;
 use noisesearch_models::models::dit;
-use noisesearch_models::parity::Golden;
+use noisesearch_models::parity::{Golden, places};
 use noisesearch_models::pipeline::Pipeline;
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
@@ -67,14 +66,8 @@ fn tie(file: &mut [u8]) {
     }
 }
 
-/// By our kernels, and in f64 by the operations of another device.
 fn compare(golden: &Golden, folder: &Folder, task: &Task, cases: &[(&str, Run)]) {
-    let dtype = DType::F64;
-    let device = Place {
-        dtype,
-        ..Place::cpu()
-    };
-    for place in [Place::cpu(), device] {
+    for place in places().unwrap() {
         let pipeline = folder.open_at(dit::open, SIZE, place).unwrap();
         compare_with(golden, &pipeline, task, cases);
     }

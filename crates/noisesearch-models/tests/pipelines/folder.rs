@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use noisesearch_core::level::Level;
 use noisesearch_models::checkpoint::Checkpoint;
 use noisesearch_models::layers::Place;
-use noisesearch_models::parity::{Golden, checkpoint, input};
+use noisesearch_models::parity::{self, Golden, checkpoint, input};
 use noisesearch_models::pipeline::{OpenError, Options, Pipeline};
 use noisesearch_models::solver::{Route, Solver};
 use noisesearch_models::task::Task;
@@ -102,6 +102,12 @@ impl Folder {
     /// Opens it for images of this width and height, on the CPU in f32.
     pub fn open(&self, open: Open, size: [usize; 2]) -> Result<Pipeline, OpenError> {
         self.open_at(open, size, Place::cpu())
+    }
+
+    /// The same on the device of the tests.
+    pub fn open_there(&self, open: Open, size: [usize; 2]) -> Pipeline {
+        let place = parity::place().unwrap();
+        self.open_at(open, size, place).unwrap()
     }
 
     /// Opens it for images of this width and height.

@@ -1,13 +1,13 @@
-//! `--dtype bf16` and `int8` on the CPU: products of rounded operands, everything else in f32. What
-//! a model makes then is what it makes in f32, nearly; and in bf16 no further off than PyTorch's
-//! own pipeline in bf16, in which nothing is f32.
+//! `--dtype bf16` and `int8` on the CPU: products of rounded operands, everything else in f32; on
+//! another device everything is in bf16. What a model makes then is what it makes in f32, nearly;
+//! and in bf16 no further off than PyTorch's own pipeline in bf16, in which nothing is f32.
 
 use crate::folder::{Folder, Open, Run, prompt, sample};
 use crate::{classes, latent, transformer};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use noisesearch_models::layers::{Place, Products};
 use noisesearch_models::models::{dit, flux, pixart, sd15, sdxl};
-use noisesearch_models::parity::{Golden, Tap};
+use noisesearch_models::parity::{Golden, Tap, device};
 use noisesearch_models::solver::Solver;
 use noisesearch_models::task::Task;
 
@@ -45,13 +45,17 @@ impl Case<'_> {
         [latents, image]
     }
 
-    /// Compares bf16 and int8 with f32; returns the results in bf16.
+    /// Compares bf16 and, on the CPU, int8 with f32; returns the results in bf16.
     fn hold_to_f32(&self) -> [Tensor; 2] {
-        let whole = self.result(Place::cpu());
-        let half = self.result(Place::new(Device::Cpu, DType::BF16));
-        let int8 = self.result(Place::cpu_with(Products::Int8));
+        let device = device().unwrap();
+        let whole = self.result(Place::new(device.clone(), DType::F32));
+        let half = self.result(Place::new(device.clone(), DType::BF16));
+        let int8 = || self.result(Place::cpu_with(Products::Int8));
+        let int8 = device.is_cpu().then(int8);
+        let int8 = int8.iter().map(|int8| ("int8", int8, INT8_COSINE));
+        let formats: Vec<_> = [("bf16", &half, COSINE)].into_iter().chain(int8).collect();
         for i in 0..2 {
-            for (format, other, least) in [("bf16", &half, COSINE), ("int8", &int8, INT8_COSINE)] {
+            for &(format, other, least) in &formats {
                 let cosine = cosine(&whole[i], &other[i]);
                 let what = format!("{} {} in {format}", self.name, self.taps[i]);
                 println!("{what}: cosine {cosine:.6}");

@@ -47,7 +47,7 @@ pub fn task() -> Task {
 
 fn compare(text: &str, open: Open) {
     let (golden, folder) = stable_diffusion(text);
-    let pipeline = folder.open(open, SIZE).unwrap();
+    let pipeline = folder.open_there(open, SIZE);
     for guidance in [1.0, 7.5] {
         let latents = sample(&pipeline, &task(), run(guidance));
         let tap = format!("latents-{guidance}");
@@ -71,7 +71,7 @@ fn golden_sdxl_from_prompt_to_image() {
         "model_index.json",
         &json!({"force_zeros_for_empty_prompt": false}),
     );
-    let latents = sample(&folder.open(sdxl::open, SIZE).unwrap(), &task(), run(7.5));
+    let latents = sample(&folder.open_there(sdxl::open, SIZE), &task(), run(7.5));
     golden.check("latents-words", &latents, LATENTS).unwrap();
 }
 

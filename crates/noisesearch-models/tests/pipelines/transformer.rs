@@ -45,7 +45,7 @@ fn check(golden: &Golden, pipeline: &Pipeline, taps: [&str; 2], latents: &Tensor
 fn flux_matches(text: &str) {
     let golden = Golden::parse(text).unwrap();
     let folder = Folder::new("FluxPipeline", &golden, &FLUX_TOKENS);
-    let pipeline = folder.open(flux::open, SIZE).unwrap();
+    let pipeline = folder.open_there(flux::open, SIZE);
     let latents = sample(&pipeline, &prompt(&golden), FLUX_RUN);
     check(&golden, &pipeline, ["latents", "image"], &latents);
 }
@@ -64,7 +64,7 @@ fn golden_flux_schnell_from_prompt_to_image() {
 fn golden_pixart_from_prompt_to_image() {
     let golden = Golden::parse(PIXART).unwrap();
     let folder = Folder::new("PixArtSigmaPipeline", &golden, &PIXART_TOKENS);
-    let pipeline = folder.open(pixart::open, SIZE).unwrap();
+    let pipeline = folder.open_there(pixart::open, SIZE);
     for solver in [Solver::Ddim, Solver::Dpmpp2M] {
         for guidance in [1.0, 4.5] {
             let run = Run {

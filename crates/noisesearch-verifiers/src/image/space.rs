@@ -232,7 +232,7 @@ impl Verifier for Angle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use noisesearch_models::parity::{Golden, Manifest};
+    use noisesearch_models::parity::{Golden, Manifest, places};
 
     const GOLDENS: [&str; 2] = [
         include_str!("../../../../parity/goldens/clip.json"),
@@ -247,22 +247,28 @@ mod tests {
     /// Within 1e-4. Read at the last padding instead of the end token it is off by 0.7.
     #[test]
     fn golden_texts_agree() {
-        for text in GOLDENS {
-            let golden = Golden::parse(text).unwrap();
-            let (size, config) = both(&golden.config);
-            let (mut weights, place) = (golden.weights().unwrap(), Place::cpu());
-            let mut source = Source::new(&mut weights, &place);
-            let (_, tower, _) = towers(&mut source, size, &config).unwrap();
-            weights.finish().unwrap();
-            let tokenizer = ClipTokenizer::openai(Padding::End);
-            let prompts = golden.more["prompts"].as_array().unwrap().iter();
-            let embeddings = prompts.map(|prompt| {
-                let tokens = tokenizer.encode(prompt.as_str().unwrap());
-                tower.encode(&tokens).unwrap().pooled
-            });
-            let embeddings = Tensor::stack(&embeddings.collect::<Vec<_>>(), 0).unwrap();
-            golden.check("text", &embeddings, 1e-4).unwrap();
+        for place in places().unwrap() {
+            for text in GOLDENS {
+                texts_agree_at(text, &place);
+            }
         }
+    }
+
+    fn texts_agree_at(text: &str, place: &Place) {
+        let golden = Golden::parse(text).unwrap();
+        let (size, config) = both(&golden.config);
+        let mut weights = golden.weights().unwrap();
+        let mut source = Source::new(&mut weights, place);
+        let (_, tower, _) = towers(&mut source, size, &config).unwrap();
+        weights.finish().unwrap();
+        let tokenizer = ClipTokenizer::openai(Padding::End);
+        let prompts = golden.more["prompts"].as_array().unwrap().iter();
+        let embeddings = prompts.map(|prompt| {
+            let tokens = tokenizer.encode(prompt.as_str().unwrap());
+            tower.encode(&tokens).unwrap().pooled
+        });
+        let embeddings = Tensor::stack(&embeddings.collect::<Vec<_>>(), 0).unwrap();
+        golden.check("text", &embeddings, 1e-4).unwrap();
     }
 
     #[test]

@@ -91,7 +91,7 @@ mod tests {
             Some(None),
             "the newest"
         );
-        assert_eq!(left.0.len(), Aspect::Quality);
+        assert_eq!(left.0.len(), 1);
         for key in 1..=LLM_LEFT_MAX {
             left.put(about(key, false), Aspect::Accuracy, None);
         }

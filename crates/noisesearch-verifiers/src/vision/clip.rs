@@ -223,7 +223,7 @@ impl ClipVision {
 mod tests {
     use super::*;
     use noisesearch_models::layers::Place;
-    use noisesearch_models::parity::{Golden, Manifest, input};
+    use noisesearch_models::parity::{Golden, Manifest, at, input, places};
 
     const GOLDEN: &str = include_str!("../../../../parity/goldens/clip.json");
     const GELU: &str = include_str!("../../../../parity/goldens/clip-gelu.json");
@@ -238,28 +238,35 @@ mod tests {
     /// 1e-3, with another activation the first block by 5e-3.
     #[test]
     fn golden_towers_agree_block_by_block() {
-        for text in [GOLDEN, GELU] {
-            let golden = Golden::parse(text).unwrap();
-            let size = config(&golden.config).size().unwrap();
-            let (mut weights, place) = (golden.weights().unwrap(), Place::cpu());
-            let tower = ClipVision::load(Source::new(&mut weights, &place), size).unwrap();
-            for text in ["text_model.", "text_projection.", "logit_scale"] {
-                weights.skip(text);
+        for place in places().unwrap() {
+            for text in [GOLDEN, GELU] {
+                agrees_at(text, &place);
             }
-            weights.finish().unwrap();
-            let images = input("image", &[2, 3, 28, 28]).unwrap();
-            let mut x = tower.stem(&images).unwrap();
-            golden.check("stem", &x, 1e-5).unwrap();
-            for (i, block) in tower.blocks.iter().enumerate() {
-                x = block.forward(&x, None).unwrap();
-                golden.check(&format!("block{i}"), &x, 1e-5).unwrap();
-            }
-            golden
-                .check("pool", &tower.pool(&x).unwrap(), 1e-5)
-                .unwrap();
-            let embedding = tower.forward(&images).unwrap();
-            golden.check("embedding", &embedding, 1e-4).unwrap();
         }
+    }
+
+    fn agrees_at(text: &str, place: &Place) {
+        let golden = Golden::parse(text).unwrap();
+        let size = config(&golden.config).size().unwrap();
+        let mut weights = golden.weights().unwrap();
+        let tower = ClipVision::load(Source::new(&mut weights, place), size).unwrap();
+        for text in ["text_model.", "text_projection.", "logit_scale"] {
+            weights.skip(text);
+        }
+        weights.finish().unwrap();
+        let images = input("image", &[2, 3, 28, 28]).unwrap();
+        let images = at(place, &images).unwrap();
+        let mut x = tower.stem(&images).unwrap();
+        golden.check("stem", &x, 1e-5).unwrap();
+        for (i, block) in tower.blocks.iter().enumerate() {
+            x = block.forward(&x, None).unwrap();
+            golden.check(&format!("block{i}"), &x, 1e-5).unwrap();
+        }
+        golden
+            .check("pool", &tower.pool(&x).unwrap(), 1e-5)
+            .unwrap();
+        let embedding = tower.forward(&images).unwrap();
+        golden.check("embedding", &embedding, 1e-4).unwrap();
     }
 
     #[test]

@@ -256,7 +256,7 @@ fn cubic(i: usize, from: usize, to: usize) -> [(usize, f64); 4] {
 mod tests {
     use super::*;
     use noisesearch_models::layers::Place;
-    use noisesearch_models::parity::{Golden, Manifest, input};
+    use noisesearch_models::parity::{Golden, Manifest, at, input, places};
 
     const ONE: &str = include_str!("../../../../parity/goldens/dinov2-class-1.json");
     const FOUR: &str = include_str!("../../../../parity/goldens/dinov2-class-4.json");
@@ -270,25 +270,32 @@ mod tests {
     /// by 0.5.
     #[test]
     fn golden_backbone_agrees_block_by_block() {
-        for (text, last) in [(ONE, 1), (FOUR, 4)] {
-            let golden = Golden::parse(text).unwrap();
-            let config = config(&golden.config);
-            let (mut weights, place) = (golden.weights().unwrap(), Place::cpu());
-            let mut source = Source::new(&mut weights, &place);
-            let shape = config.shape().unwrap();
-            let tower = Dinov2::load(source.at("dinov2"), &config, shape, 56).unwrap();
-            weights.skip("classifier.");
-            weights.finish().unwrap();
-            let images = input("image", &[2, 3, 56, 56]).unwrap();
-            let mut x = tower.stem(&images).unwrap();
-            golden.check("stem", &x, 2e-6).unwrap();
-            for (i, block) in tower.blocks.iter().enumerate() {
-                x = block.forward(&x, None).unwrap();
-                golden.check(&format!("block{i}"), &x, 2e-6).unwrap();
+        for place in places().unwrap() {
+            for (text, last) in [(ONE, 1), (FOUR, 4)] {
+                agrees_at(text, last, &place);
             }
-            let features = tower.features(&images, last).unwrap();
-            golden.check("features", &features, 1e-4).unwrap();
         }
+    }
+
+    fn agrees_at(text: &str, last: usize, place: &Place) {
+        let golden = Golden::parse(text).unwrap();
+        let config = config(&golden.config);
+        let mut weights = golden.weights().unwrap();
+        let mut source = Source::new(&mut weights, place);
+        let shape = config.shape().unwrap();
+        let tower = Dinov2::load(source.at("dinov2"), &config, shape, 56).unwrap();
+        weights.skip("classifier.");
+        weights.finish().unwrap();
+        let images = input("image", &[2, 3, 56, 56]).unwrap();
+        let images = at(place, &images).unwrap();
+        let mut x = tower.stem(&images).unwrap();
+        golden.check("stem", &x, 2e-6).unwrap();
+        for (i, block) in tower.blocks.iter().enumerate() {
+            x = block.forward(&x, None).unwrap();
+            golden.check(&format!("block{i}"), &x, 2e-6).unwrap();
+        }
+        let features = tower.features(&images, last).unwrap();
+        golden.check("features", &features, 1e-4).unwrap();
     }
 
     #[test]

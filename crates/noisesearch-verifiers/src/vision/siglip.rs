@@ -214,7 +214,7 @@ impl Head {
 mod tests {
     use super::*;
     use noisesearch_models::layers::Place;
-    use noisesearch_models::parity::{Golden, Manifest, input};
+    use noisesearch_models::parity::{Golden, Manifest, at, input, places};
 
     const GOLDEN: &str = include_str!("../../../../parity/goldens/siglip.json");
     const SO400M: &str = include_str!("../../../../parity/manifests/siglip-so400m-14-384.json");
@@ -233,13 +233,20 @@ mod tests {
     /// off by 8e-6; with keys and values exchanged the end is off by 0.9.
     #[test]
     fn golden_tower_agrees_block_by_block() {
+        for place in places().unwrap() {
+            agrees_at(&place);
+        }
+    }
+
+    fn agrees_at(place: &Place) {
         let golden = Golden::parse(GOLDEN).unwrap();
-        let (mut weights, place) = (golden.weights().unwrap(), Place::cpu());
-        let source = Source::new(&mut weights, &place);
+        let mut weights = golden.weights().unwrap();
+        let source = Source::new(&mut weights, place);
         let tower = load(source, &config(&golden.config)).unwrap();
         weights.finish().unwrap();
         // 47 is no multiple of 14: the last lines and columns are not seen.
         let images = input("image", &[2, 3, 47, 47]).unwrap();
+        let images = at(place, &images).unwrap();
         let mut x = tower.stem(&images).unwrap();
         golden.check("stem", &x, 2e-6).unwrap();
         for (i, block) in tower.blocks.iter().enumerate() {

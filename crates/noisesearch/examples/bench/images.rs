@@ -35,6 +35,7 @@ pub fn conv(place: &Place, how: &Value) -> Fallible<Work> {
     let layer = Manifest {
         origin: "a layer of a U-Net".into(),
         config: Value::Null,
+        dtype: "F32".into(),
         tensors,
     };
     let (conv, norm) = load(

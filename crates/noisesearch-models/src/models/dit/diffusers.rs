@@ -208,7 +208,7 @@ mod tests {
             ..SitConfig::XL_2
         };
         assert_eq!(config, authors);
-        let mut weights = Weights::hollow(&manifest.tensors);
+        let mut weights = Weights::hollow(&manifest.dtype, &manifest.tensors).unwrap();
         for (name, shape) in config.manifest() {
             take(&config, &mut weights, &name, &shape).unwrap();
         }

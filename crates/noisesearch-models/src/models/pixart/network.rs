@@ -125,7 +125,7 @@ impl PixArt {
         let captions = captions.collect::<Result<Vec<_>>>()?;
         watch("caption", &captions[0].squeeze(0)?)?;
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, &modulation, &captions, &runs)?;
+            x = block.forward(x, &modulation, &captions, &runs)?;
             watch(&format!("block.{i}"), &x)?;
         }
         let m = self.table.broadcast_add(&time)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::parity::{Golden, Manifest, input};
+use crate::parity::{self, Golden, Manifest, input};
 use serde_json::{Value, json};
 
 const SD15: &str = include_str!("../../../../../parity/goldens/unet-sd15.json");
@@ -13,9 +13,13 @@ const LEVEL: f32 = 0.4375;
 const PART: f64 = 4e-6;
 
 fn load(golden: &Golden) -> (UNet, UNetConfig) {
+    load_at(golden, &Place::cpu())
+}
+
+fn load_at(golden: &Golden, place: &Place) -> (UNet, UNetConfig) {
     let config = UNetConfig::new(golden.config.clone()).unwrap();
     let mut weights = golden.weights().unwrap();
-    let unet = UNet::load(Source::new(&mut weights, &Place::cpu()), &config).unwrap();
+    let unet = UNet::load(Source::new(&mut weights, place), &config).unwrap();
     weights.finish().unwrap();
     (unet, config)
 }
@@ -44,26 +48,32 @@ fn flat(x: &Tensor) -> Vec<f32> {
 
 #[test]
 fn golden_unets_match_part_by_part() {
-    for text in [SD15, SDXL] {
-        let golden = Golden::parse(text).unwrap();
-        let (unet, config) = load(&golden);
-        let rows = rows(&config);
-        let rows: Vec<&Encoded> = rows.iter().collect();
-        let x = input("x", &[2, 4, 10, 6]).unwrap();
-        let mut parts = 0;
-        let mut watch = |tap: &str, x: &Tensor| {
-            parts += 1;
-            println!("{tap}: {:.1e}", golden.error(tap, x)?);
-            golden.check(tap, x, PART)
-        };
-        let given = unet.given(436.5, &rows).unwrap();
-        let inside = channels_last(&x).unwrap();
-        unet.forward(&inside, &given, &mut watch).unwrap();
-        assert_eq!(parts, 2 + 2 * config.block_out_channels.len());
-        let out = unet.predict(&x, Level::new(LEVEL).unwrap(), &rows).unwrap();
-        println!("out: {:.1e}", golden.error("out", &out).unwrap());
-        golden.check("out", &out, PART).unwrap();
+    for place in parity::places().unwrap() {
+        for text in [SD15, SDXL] {
+            matches_at(text, &place);
+        }
     }
+}
+
+fn matches_at(text: &str, place: &Place) {
+    let golden = Golden::parse(text).unwrap();
+    let (unet, config) = load_at(&golden, place);
+    let rows = rows(&config);
+    let rows: Vec<&Encoded> = rows.iter().collect();
+    let x = input("x", &[2, 4, 10, 6]).unwrap();
+    let mut parts = 0;
+    let mut watch = |tap: &str, x: &Tensor| {
+        parts += 1;
+        println!("{tap}: {:.1e}", golden.error(tap, x)?);
+        golden.check(tap, x, PART)
+    };
+    let given = unet.given(436.5, &rows).unwrap();
+    let inside = channels_last(&parity::at(place, &x).unwrap()).unwrap();
+    unet.forward(&inside, &given, &mut watch).unwrap();
+    assert_eq!(parts, 2 + 2 * config.block_out_channels.len());
+    let out = unet.predict(&x, Level::new(LEVEL).unwrap(), &rows).unwrap();
+    println!("out: {:.1e}", golden.error("out", &out).unwrap());
+    golden.check("out", &out, PART).unwrap();
 }
 
 #[test]
@@ -81,23 +91,6 @@ fn a_row_does_not_depend_on_its_neighbours() {
             assert_eq!(flat(&alone), flat(&both.get(i).unwrap()));
         }
     }
-}
-
-#[test]
-fn the_f64_route_agrees() {
-    let golden = Golden::parse(SDXL).unwrap();
-    let (_, config) = load(&golden);
-    let place = Place {
-        dtype: DType::F64,
-        ..Place::cpu()
-    };
-    let mut weights = golden.weights().unwrap();
-    let unet = UNet::load(Source::new(&mut weights, &place), &config).unwrap();
-    let rows = rows(&config);
-    let x = input("x", &[2, 4, 10, 6]).unwrap();
-    let at = Level::new(LEVEL).unwrap();
-    let out = unet.predict(&x, at, &[&rows[0], &rows[1]]).unwrap();
-    golden.check("out", &out, PART).unwrap();
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::parity::{Golden, Manifest, input};
+use crate::parity::{self, Golden, Manifest, input};
 
 const FOUR: &str = include_str!("../../../../../parity/goldens/vae-4.json");
 const SIXTEEN: &str = include_str!("../../../../../parity/goldens/vae-16.json");
@@ -16,45 +16,41 @@ fn parsed(text: &str) -> (Golden, VaeConfig) {
 }
 
 fn load(golden: &Golden, config: &VaeConfig) -> Vae {
+    load_at(golden, config, &Place::cpu())
+}
+
+fn load_at(golden: &Golden, config: &VaeConfig, place: &Place) -> Vae {
     let mut weights = golden.weights().unwrap();
-    let vae = Vae::load(Source::new(&mut weights, &Place::cpu()), config).unwrap();
+    let vae = Vae::load(Source::new(&mut weights, place), config).unwrap();
     weights.finish().unwrap();
     vae
 }
 
 #[test]
 fn golden_decoders_match_part_by_part() {
-    for text in [FOUR, SIXTEEN] {
-        let (golden, config) = parsed(text);
-        let vae = load(&golden, &config);
-        let latents = input("latents", &[2, config.latent_channels, 6, 5]).unwrap();
-        let z = latents.affine(1.0 / vae.scale, vae.shift).unwrap();
-        let mut parts = 0;
-        let mut watch = |tap: &str, x: &Tensor| {
-            parts += 1;
-            println!("{tap}: {:.1e}", golden.error(tap, x)?);
-            golden.check(tap, x, PART)
-        };
-        let z = channels_last(&z).unwrap();
-        vae.network.forward(&z, &mut watch).unwrap();
-        assert_eq!(parts, 2 + config.block_out_channels.len());
-        let pixels = vae.pixels(&latents).unwrap();
-        println!("pixels: {:.1e}", golden.error("pixels", &pixels).unwrap());
-        golden.check("pixels", &pixels, PART).unwrap();
+    for place in parity::places().unwrap() {
+        for text in [FOUR, SIXTEEN] {
+            matches_at(text, &place);
+        }
     }
 }
 
-#[test]
-fn the_f64_route_agrees() {
-    let (golden, config) = parsed(SIXTEEN);
-    let place = Place {
-        dtype: DType::F64,
-        ..Place::cpu()
+fn matches_at(text: &str, place: &Place) {
+    let (golden, config) = parsed(text);
+    let vae = load_at(&golden, &config, place);
+    let latents = input("latents", &[2, config.latent_channels, 6, 5]).unwrap();
+    let z = latents.affine(1.0 / vae.scale, vae.shift).unwrap();
+    let mut parts = 0;
+    let mut watch = |tap: &str, x: &Tensor| {
+        parts += 1;
+        println!("{tap}: {:.1e}", golden.error(tap, x)?);
+        golden.check(tap, x, PART)
     };
-    let mut weights = golden.weights().unwrap();
-    let vae = Vae::load(Source::new(&mut weights, &place), &config).unwrap();
-    let latents = input("latents", &[2, 16, 6, 5]).unwrap();
+    let z = channels_last(&parity::at(place, &z).unwrap()).unwrap();
+    vae.network.forward(&z, &mut watch).unwrap();
+    assert_eq!(parts, 2 + config.block_out_channels.len());
     let pixels = vae.pixels(&latents).unwrap();
+    println!("pixels: {:.1e}", golden.error("pixels", &pixels).unwrap());
     golden.check("pixels", &pixels, PART).unwrap();
 }
 
