@@ -9,7 +9,7 @@
 //! of High-Performance Matrix Multiplication" (2008).
 //!
 //! [`Windows`] describes plain rows and the windows of a convolution alike. For many columns they
-//! are packed first ([`left`]), for few they are read where they lie.
+//! are packed first (`gemm/left.rs`), for few they are read where they lie.
 
 use super::accumulate::{accumulate, accumulate_packed};
 pub use super::epilogue::Epilogue;
