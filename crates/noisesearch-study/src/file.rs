@@ -96,7 +96,7 @@ pub struct Arm {
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
     /// The candidate with which the answers so far have the lowest FID: the paper's greedy oracle
-    /// ([`crate::greedy`]).
+    /// (`greedy.rs`).
     Fid,
 }
 
