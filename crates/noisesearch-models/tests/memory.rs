@@ -60,6 +60,9 @@ const CONFIG: SitConfig = SitConfig {
 /// and odds and ends.
 const BESIDES: usize = 1 << 20;
 
+/// Floats of the rows that a thread packs for a product.
+const PACKED_ROWS: usize = 128 * 1024;
+
 /// The most bytes at once while `work` runs, over those before, and what it made.
 fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.load(Ordering::SeqCst);
@@ -100,12 +103,12 @@ fn sit() {
         .unwrap();
     let level = Level::new(0.5).unwrap();
     let (_, working) = most(|| sit.predict(&x, level, &[&row]).unwrap());
-    // The stream, a branch, queries, keys and values; of every thread the inside of an MLP, and of
-    // one image all modulations.
+    // The stream, a branch, queries, keys and values; of every thread the inside of an MLP, of 128
+    // tokens, and the rows that a product packs; of one image all modulations.
     let (d, tokens) = (CONFIG.hidden, CONFIG.tokens());
-    let threads = rayon::current_num_threads();
+    let thread = 128 * CONFIG.mlp_ratio * d + PACKED_ROWS;
     let modulations = (6 * CONFIG.depth + 2) * d;
-    let computed = 4 * (5 * tokens * d + threads * 48 * CONFIG.mlp_ratio * d + modulations);
+    let computed = 4 * (5 * tokens * d + rayon::current_num_threads() * thread + modulations);
     println!("working {working}, computed with {computed}");
     assert!(working <= computed + BESIDES);
 }
@@ -119,10 +122,8 @@ fn pixart() {
     let mut weights = golden.weights().unwrap();
     let pixart = PixArt::load(Source::new(&mut weights, &Place::cpu()), &config).unwrap();
     let row = PixArt::encode(&input("text", &[6, 20]).unwrap()).unwrap();
-    let (x, level) = (
-        input("x", &[1, 4, 256, 256]).unwrap(),
-        Level::new(0.5).unwrap(),
-    );
+    let x = input("x", &[1, 4, 256, 256]).unwrap();
+    let level = Level::new(0.5).unwrap();
     let (_, working) = most(|| pixart.predict(&x, level, &[&row]).unwrap());
     // The stream, its normed copy, and the inside and outside of an MLP, or queries, keys and values
     // twice; keys and values as attention packed them, the latter 16 features a head for 12.
