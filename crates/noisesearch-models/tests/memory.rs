@@ -125,8 +125,8 @@ fn pixart() {
     let x = input("x", &[1, 4, 256, 256]).unwrap();
     let level = Level::new(0.5).unwrap();
     let (_, working) = most(|| pixart.predict(&x, level, &[&row]).unwrap());
-    // The stream, its normed copy, and the inside and outside of an MLP, or queries, keys and values
-    // twice; keys and values as attention packed them, the latter 16 features a head for 12.
+    // The stream, its normed copy, and the inside and outside of an MLP, or queries, keys and
+    // values twice; keys and values as attention packed them, the latter 16 features a head for 12.
     let (d, tokens) = (config.hidden(), 128 * 128);
     let packed = tokens * d + tokens * d / 12 * 16;
     let computed = 4 * (7 * tokens * d + packed);

@@ -34,8 +34,8 @@ impl<T: Copy + Default> Buffer<T> {
         }
     }
 
-    /// Its first `len` numbers, of which it gets more where it has fewer; what stands in them is not
-    /// specified then.
+    /// Its first `len` numbers, of which it gets more where it has fewer; what stands in them then
+    /// is not specified.
     pub(super) fn grown(&mut self, len: usize) -> &mut [T] {
         self.grow(len);
         &mut self[..len]

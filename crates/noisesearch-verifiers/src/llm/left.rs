@@ -26,7 +26,7 @@ struct Answer {
 pub struct Left(VecDeque<Answer>);
 
 impl Left {
-    /// The answer that is left for an aspect, if there is one; `None` in it where it was unreadable.
+    /// The answer that is left for an aspect, if there is one; `None` in it if it was unreadable.
     pub fn take(&mut self, about: &About, aspect: Aspect) -> Option<Option<Grade>> {
         let mut answers = self.0.iter_mut();
         let answer = answers.find(|answer| answer.about == *about)?;

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 /// Added to variances, but in a DiT of diffusers before the MLPs.
 pub(super) const LAYER_NORM_EPS: f32 = 1e-6;
-/// Tokens whose MLP is computed at a time: its inside stays near, and both weights are read once for
-/// all of them. With 48, which suits a second-level cache of 1 MiB, SiT-XL took 13 % longer.
+/// Tokens whose MLP is computed at a time: its inside stays near, and both weights are read once
+/// for all of them. With 48, which suits a second-level cache of 1 MiB, SiT-XL took 13 % longer.
 const MLP_TOKENS: usize = 128;
 
 /// A block's weights, and what they are used with.

@@ -1,119 +1,24 @@
 //! Whole studies on the cheapest model of the lab: what they share, what they give, what they
 //! refuse.
 
+mod chosen;
+mod scratch;
+
 use noisesearch::registry::{Judges, Registry, VerifierEntry};
 use noisesearch::spec::Spec;
 use noisesearch::summary::Summary;
 use noisesearch_models::task::Task;
 use noisesearch_study::StudyError;
 use noisesearch_study::row::Row;
-use noisesearch_study::study::{Options, Report, Verdict, run};
+use noisesearch_study::study::{Options, Verdict, run};
 use noisesearch_study::watch::{Control, Observer, Progress};
-use noisesearch_verifiers::metrics::Features;
-use noisesearch_verifiers::metrics::frechet::{Frechet, Gaussian};
 use noisesearch_verifiers::verifier::{Samples, Verifier, VerifierId};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const HEAD: &str = "title = \"t\"\nstatement = \"s\"\nsource = \"arXiv 2501.09732\"\n";
-const TASKS: &str = "[tasks]\nclasses = [\"Q\", \"7\"]\nseeds = 2\nquick = { count = 1 }\n";
-const BASE: &str = "[base]\nmodel = \"glyphs-small\"\nsolver = \"euler\"\nsteps = 2\nbatch = 4\n\
-                    verifiers = [\"classifier\"]\nwatch = [\"oracle\", \"self\"]\n";
-const RANDOM: &str = "[[arm]]\nname = \"random\"\n\
-                      points = [{ budget = \"1evals\" }, { budget = \"2evals\" }, \
-                      { budget = \"4evals\" }]\n";
-const OTHERS: &str = "[[arm]]\nname = \"rank\"\npoints = [{ budget = \"4evals\", \
-     verifiers = [\"classifier\", \"self\"] }]\n\
-     [[arm]]\nname = \"zero-order\"\n\
-     spec = { search = { method = \"zero-order\", neighbours = 2 } }\n\
-     points = [{ budget = \"3evals\" }, { budget = \"5evals\" }]\n\
-     [[arm]]\nname = \"paths\"\nspec = { steps = 8, search = { method = \"paths\", noises = 2, \
-     leg-steps = 1 } }\npoints = [{ budget = \"120nfe\" }]\n\
-     [[arm]]\nname = \"final\"\nspec = { search-steps = 2, steps = 4 }\n\
-     points = [{ budget = \"4evals\" }]\n\
-     [[arm]]\nname = \"ladder\"\nspec = { search-dtype = \"bf16-pair\", count = 3 }\n\
-     points = [{ budget = \"4evals\" }]\n\
-     [[arm]]\nname = \"until\"\npoints = [{ budget = \"40evals\", until = \"classifier=4\" }]\n";
-
-/// A directory of its own for a test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("study-{name}-{}", std::process::id()));
-        drop(std::fs::remove_dir_all(&path));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, parts: &[&str]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, parts.concat()).unwrap();
-        path
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            out: self.0.join("out"),
-            quick: false,
-            images: false,
-            findings: None,
-        }
-    }
-
-    fn go(&self, file: &Path) -> Result<Verdict, StudyError> {
-        self.watched(file, &mut (), &AtomicBool::new(false))
-    }
-
-    fn watched(
-        &self,
-        file: &Path,
-        observer: &mut dyn Observer,
-        cancel: &AtomicBool,
-    ) -> Result<Verdict, StudyError> {
-        let mut control = Control { observer, cancel };
-        let files = [file.to_owned()];
-        run(&Registry::builtin(), &files, &self.options(), &mut control)
-    }
-
-    /// Runs what must succeed.
-    fn done(&self, file: &Path) -> Report {
-        match self.go(file) {
-            Ok(Verdict::Done(mut reports)) => reports.pop().unwrap(),
-            Ok(Verdict::Cancelled) => panic!("cancelled"),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn refused(&self, file: &Path) -> String {
-        let error = self.go(file).err().unwrap().to_string();
-        assert!(
-            !self.0.join("out").exists(),
-            "{error}: something was written"
-        );
-        error
-    }
-
-    /// Rows without measured seconds.
-    fn rows(&self, name: &str) -> Vec<Row> {
-        let path = self.0.join("out").join(name).join("results.jsonl");
-        let text = std::fs::read_to_string(path).unwrap();
-        let row = |line| {
-            let mut row: Row = serde_json::from_str(line).unwrap();
-            row.cost.seconds = 0.0;
-            row
-        };
-        text.lines().map(row).collect()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
+use scratch::{BASE, HEAD, OTHERS, RANDOM, Scratch, TASKS};
 
 #[test]
 fn points_arms_and_studies_share_what_is_known() {
@@ -143,43 +48,6 @@ fn points_arms_and_studies_share_what_is_known() {
 
 /// Candidates of a ladder are made in f32 as well where a figure asks how both formats order them,
 /// and share those of other arms.
-/// Of the same candidates a choice by FID makes another set, which comes nearer to real pictures
-/// than the best by any verifier; of one candidate there is nothing to choose.
-#[test]
-fn answers_chosen_for_fid_are_nearer_than_the_best() {
-    let scratch = Scratch::new("chosen");
-    let arm = "[[arm]]\nname = \"chosen\"\nchoose = \"fid\"\n\
-               points = [{ budget = \"1evals\" }, { budget = \"4evals\" }]\n";
-    let tasks = "[tasks]\nclasses = [\"Q\", \"7\", \"A\"]\nseeds = 3\n";
-    let report = scratch.done(&scratch.file("one.toml", &[HEAD, tasks, BASE, RANDOM, arm]));
-    // All of them by both arms: what is chosen among costs nothing again.
-    assert_eq!((report.cells, report.rows, report.made), (45, 45, 36));
-    let rows = scratch.rows("one");
-    let of = |arm: &str, point| -> Vec<&Row> {
-        let there = rows
-            .iter()
-            .filter(|row| row.arm == arm && row.point == point);
-        there.collect()
-    };
-    let distance = |rows: &[&Row]| {
-        let features = rows.iter().flat_map(|row| row.features.clone()).collect();
-        let set = Gaussian::of(&Features::new(64, features).unwrap()).unwrap();
-        let real = Gaussian::of(&noisesearch_verifiers::glyphs::reference().unwrap()).unwrap();
-        Frechet::of(&set, &real).unwrap().value
-    };
-    let (one, chosen) = (of("chosen", 0), of("chosen", 1));
-    let recipes = |rows: &[&Row]| {
-        rows.iter()
-            .map(|row| row.recipe.clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(recipes(&one), recipes(&of("random", 0)));
-    let found = [&one, &of("random", 2), &chosen].map(|rows| distance(rows));
-    assert!(found[2] < 0.9 * found[0].min(found[1]), "{found:?}");
-    assert!(chosen.iter().all(|row| row.optimised.is_empty()));
-    assert!(chosen.iter().all(|row| row.cost.candidates == 4));
-}
-
 #[test]
 fn a_ladder_tells_how_formats_order_its_candidates() {
     let scratch = Scratch::new("ladder");
@@ -352,20 +220,6 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
     );
     let seeds = "[tasks]\nclasses = [\"Q\"]\nseeds = 9223372036854775807\n";
     says(&[HEAD, seeds, BASE, RANDOM], &["at most 1000000"]);
-    let steered = "[[arm]]\nname = \"a\"\nchoose = \"fid\"\npoints = [{ budget = \"3evals\", \
-                   search = { method = \"zero-order\", neighbours = 2 } }]\n";
-    says(
-        &[HEAD, TASKS, BASE, steered],
-        &["arm `a`", "leave its search at random"],
-    );
-    let chosen = "[[arm]]\nname = \"a\"\nchoose = \"fid\"\npoints = [{}]\n";
-    let scenes = "[tasks]\nprompts = \"prompts.txt\"\n[base]\nmodel = \"scenes\"\n\
-                  verifiers = [\"clip\"]\nbudget = \"2evals\"\n";
-    scratch.file("prompts.txt", &["a red circle\n"]);
-    says(
-        &[HEAD, scenes, chosen],
-        &["arm `a`", "none are known for model `scenes`"],
-    );
     let climbs = "[[arm]]\nname = \"a\"\npoints = [{ verifiers = [\"self\"], \
                   search = { method = \"first-order\" } }]\n";
     says(
