@@ -12,10 +12,10 @@ pub const HEAD: &str = "title = \"t\"\nstatement = \"s\"\nsource = \"arXiv 2501.
 pub const TASKS: &str = "[tasks]\nclasses = [\"Q\", \"7\"]\nseeds = 2\nquick = { count = 1 }\n";
 pub const BASE: &str = "[base]\nmodel = \"glyphs-small\"\nsolver = \"euler\"\nsteps = 2\n\
                         batch = 4\n\
-                    verifiers = [\"classifier\"]\nwatch = [\"oracle\", \"self\"]\n";
+                        verifiers = [\"classifier\"]\nwatch = [\"oracle\", \"self\"]\n";
 pub const RANDOM: &str = "[[arm]]\nname = \"random\"\n\
-                      points = [{ budget = \"1evals\" }, { budget = \"2evals\" }, \
-                      { budget = \"4evals\" }]\n";
+                          points = [{ budget = \"1evals\" }, { budget = \"2evals\" }, \
+                          { budget = \"4evals\" }]\n";
 pub const OTHERS: &str = "[[arm]]\nname = \"rank\"\npoints = [{ budget = \"4evals\", \
      verifiers = [\"classifier\", \"self\"] }]\n\
      [[arm]]\nname = \"zero-order\"\n\
