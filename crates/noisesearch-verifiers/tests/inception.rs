@@ -63,7 +63,7 @@ fn matches_at(place: &Place) {
     let network = Inception::load(Source::new(&mut weights, place)).unwrap();
     weights.finish().unwrap();
     let side = golden.config["image"].as_u64().unwrap() as usize;
-    let x = input("image", &[2, 3, side, side]).unwrap();
+    let x = at(place, &input("image", &[2, 3, side, side]).unwrap()).unwrap();
     let mut seen = 0;
     let mut watch = |name: &str, y: &Tensor| {
         if golden.taps.contains_key(name) {
