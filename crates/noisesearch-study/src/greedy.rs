@@ -65,8 +65,7 @@ pub fn chooses(plan: &Plan, setting: usize) -> bool {
 /// The cells of a setting in the order in which they are answered.
 pub fn order(plan: &Plan, setting: usize) -> impl Iterator<Item = usize> + '_ {
     let (tasks, seeds) = (plan.tasks.len(), plan.seeds as usize);
-    let place =
-        move |seed| move |task: usize| (task * seeds + seed) * plan.settings.len() + setting;
+    let place = move |seed| move |task: usize| plan.place(task, seed, setting);
     (0..seeds).flat_map(move |seed| (0..tasks).map(place(seed)))
 }
 

@@ -140,7 +140,13 @@ impl Plan {
         self.tasks.len() * self.seeds as usize * self.settings.len()
     }
 
-    /// The cell at a place: points of arms run fastest, then seeds, then tasks.
+    /// The place of a cell: points of arms run fastest, then seeds, then tasks. The seed is counted
+    /// from 0.
+    pub fn place(&self, task: usize, seed: usize, setting: usize) -> usize {
+        (task * self.seeds as usize + seed) * self.settings.len() + setting
+    }
+
+    /// The cell at a [place](Self::place).
     pub fn cell(&self, place: usize) -> Result<Cell, SpecError> {
         let (rest, setting) = (place / self.settings.len(), place % self.settings.len());
         let (task, seed) = (

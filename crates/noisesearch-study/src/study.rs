@@ -219,9 +219,7 @@ impl Work<'_, '_, '_> {
     /// The cells of some settings on one task.
     fn cells(&self, settings: &[usize], task: usize) -> Result<Vec<Cell>, StudyError> {
         let seeds = self.plan.seeds as usize;
-        let place = |seed| {
-            move |&setting: &usize| (task * seeds + seed) * self.plan.settings.len() + setting
-        };
+        let place = |seed| move |&setting: &usize| self.plan.place(task, seed, setting);
         let places = (0..seeds).flat_map(|seed| settings.iter().map(place(seed)));
         places
             .map(|place| self.plan.cell(place).map_err(refused))

@@ -99,6 +99,14 @@ impl Scratch {
         };
         text.lines().map(row).collect()
     }
+
+    /// A study of these parts is refused in these words.
+    pub fn says(&self, parts: &[&str], words: &[&str]) {
+        let error = self.refused(&self.file("bad.toml", parts));
+        for word in words {
+            assert!(error.contains(word), "{word:?} in {error}");
+        }
+    }
 }
 
 impl Drop for Scratch {
