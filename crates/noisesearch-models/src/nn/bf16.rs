@@ -19,10 +19,10 @@ use super::buffer::Buffer;
 use super::epilogue::Epilogue;
 use super::gemm::{Output, Windows, finish};
 use super::isa::Isa;
-use super::lanes::{Lanes, PANEL, load};
-use super::tiles::{self, TILE};
-pub(crate) use left::{Rounded, round, round_all, round_to};
-use std::ops::Range;
+use super::lanes::{Lanes, PANEL};
+use super::tiles;
+use left::Rounded;
+pub(crate) use left::{round, round_all, round_to};
 use std::sync::OnceLock;
 
 /// Inputs that a tile takes at a time.
@@ -124,9 +124,6 @@ struct Job<'a> {
     right: &'a [Words],
     /// Words of a panel.
     depth: usize,
-    /// Those of them that belong to the left operand's numbers: all, or a part. Parts after the
-    /// first go on from sums that wait in `out`.
-    part: Range<usize>,
     /// One value a column, a multiple of 16 of them; empty for zeros.
     bias: &'a [f32],
     out: Output<'a>,
@@ -150,25 +147,7 @@ impl Job<'_> {
     /// The words of a panel.
     #[inline(always)]
     fn panel(&self, panel: usize) -> &[Words] {
-        &self.right[panel * self.depth..][self.part.clone()]
-    }
-
-    /// Whether an earlier part of the inputs left sums in `out`.
-    #[inline(always)]
-    fn goes_on(&self) -> bool {
-        self.part.start > 0
-    }
-
-    /// What the sums of rows from `row` on begin with.
-    #[inline(always)]
-    fn before<const M: usize>(&self, row: usize, panel: usize) -> [Lanes; M] {
-        if !self.goes_on() {
-            return [*self.bias(panel); M];
-        }
-        let column = panel * PANEL;
-        let width = PANEL.min(self.outputs - column);
-        let at = |m| (row + m) * self.out.stride + column;
-        std::array::from_fn(|m| load(&self.out.data[at(m)..][..width]))
+        &self.right[panel * self.depth..][..self.depth]
     }
 
     /// The bias of a panel.
@@ -228,29 +207,25 @@ impl Unit {
         self,
         isa: Isa,
         left: Windows,
-        (panels, bias): (&Bf16Panels, &Buffer),
+        right: (&Bf16Panels, &Buffer),
         out: Output,
-        (outputs, epilogue): (usize, Epilogue),
+        how: (usize, Epilogue),
     ) {
         let stride = out.stride;
-        Rounded::blocks(isa, left, epilogue.replaces(), |first, part, rows| {
+        Rounded::blocks(isa, left, |first, rows| {
             let out = Output {
                 data: &mut out.data[first * stride..],
                 stride,
             };
-            let epilogue = match part.end < panels.k {
-                true => Epilogue::Store,
-                false => epilogue,
-            };
-            self.block(isa, (rows, part), (panels, bias), out, (outputs, epilogue));
+            self.block(isa, rows, right, out, how);
         });
     }
 
-    /// The product of a part of the inputs, rounded.
+    /// The product of rounded rows.
     fn block(
         self,
         isa: Isa,
-        (left, part): (Windows<u16>, Range<usize>),
+        left: Windows<u16>,
         (panels, bias): (&Bf16Panels, &Buffer),
         out: Output,
         (outputs, epilogue): (usize, Epilogue),
@@ -259,7 +234,6 @@ impl Unit {
             left,
             right: panels.words(),
             depth: panels.k.next_multiple_of(DEPTH) / 2,
-            part: part.start / 2..part.end.next_multiple_of(DEPTH) / 2,
             bias,
             out,
             outputs,
@@ -299,7 +273,6 @@ pub(crate) fn product_of_rounded(
         left,
         right: right.words.as_chunks().0,
         depth,
-        part: 0..depth,
         bias: &[],
         out,
         outputs: right.outputs,
@@ -329,14 +302,14 @@ pub(super) fn product_in_place(
     how: (usize, Epilogue),
 ) {
     let unit = Unit::of(isa, right.0.order);
-    let (rows, stride) = (left::rows(&left), out.stride);
-    for first in (0..left.count).step_by(rows.max(1)) {
+    let (rows, stride) = (left::windows_of_block(&left), out.stride);
+    for first in (0..left.count).step_by(rows) {
         let some = left.skip(first, rows.min(left.count - first));
         let out = Output {
             data: &mut out.data[first * stride..],
             stride,
         };
-        unit.block(isa, (some, 0..right.0.k), right, out, how);
+        unit.block(isa, some, right, out, how);
     }
 }
 

@@ -254,8 +254,7 @@ mod tests {
     /// In bf16 a convolution is a product of its windows, whether tiles read them in place or not.
     #[test]
     fn convolutions_in_bf16_are_near_those_in_f32() {
-        let mut arena = Arena::default();
-        for ([height, width, c], outputs, stride) in [
+        for (shape, outputs, stride) in [
             ([5, 16, 32], 20, 1),
             ([9, 32, 32], 33, 2),
             ([40, 48, 64], 16, 1),
@@ -263,25 +262,36 @@ mod tests {
             ([6, 16, 12], 16, 1),
             ([7, 5, 4], 3, 2),
         ] {
-            let x = wave(height * width * c, 1.0);
-            let w = wave(outputs * c * 9, 1.0);
-            let bias = wave(outputs, 1.0);
-            let mut image = Padded::take(&mut arena, [height, width, c]);
-            image.fill(&x);
-            for order in [Order::Tile, Order::Pair] {
-                let conv = || Conv3x3::new(&w, &bias, c, stride);
-                let apply = |conv: &Conv3x3| {
-                    same_on_every_isa(|isa| {
-                        let [lines, columns] = conv.output_size([height, width]);
-                        let mut out = vec![0.0; lines * columns * outputs];
-                        conv.apply(isa, &image, &mut out, Epilogue::Store);
-                        out
-                    })
-                };
-                let (got, want) = (apply(&conv().in_bf16(order)), apply(&conv()));
-                let want: Vec<f64> = want.iter().map(|&y| f64::from(y)).collect();
-                assert_close(&got, &want, 6e-3);
-            }
+            bf16_is_near_f32(shape, outputs, stride);
+        }
+    }
+
+    /// Blocks of rows began inside a line of windows and went on as if it were its beginning, where
+    /// lines were no whole tiles and had many channels: SDXL at 832x1216.
+    #[test]
+    fn lines_in_bf16_may_have_any_width() {
+        bf16_is_near_f32([24, 20, 320], 16, 1);
+    }
+
+    fn bf16_is_near_f32([height, width, c]: [usize; 3], outputs: usize, stride: usize) {
+        let mut arena = Arena::default();
+        let x = wave(height * width * c, 1.0);
+        let (w, bias) = (wave(outputs * c * 9, 1.0), wave(outputs, 1.0));
+        let mut image = Padded::take(&mut arena, [height, width, c]);
+        image.fill(&x);
+        for order in [Order::Tile, Order::Pair] {
+            let conv = || Conv3x3::new(&w, &bias, c, stride);
+            let apply = |conv: &Conv3x3| {
+                same_on_every_isa(|isa| {
+                    let [lines, columns] = conv.output_size([height, width]);
+                    let mut out = vec![0.0; lines * columns * outputs];
+                    conv.apply(isa, &image, &mut out, Epilogue::Store);
+                    out
+                })
+            };
+            let (got, want) = (apply(&conv().in_bf16(order)), apply(&conv()));
+            let want: Vec<f64> = want.iter().map(|&y| f64::from(y)).collect();
+            assert_close(&got, &want, 6e-3);
         }
     }
 }

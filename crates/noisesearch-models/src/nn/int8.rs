@@ -19,8 +19,8 @@ mod tile;
 use super::epilogue::Epilogue;
 use super::gemm::{Output, Windows, finish};
 use super::isa::{Isa, Words};
-use super::lanes::PANEL;
-use super::tiles::{self, TILE};
+use super::lanes::{PANEL, load};
+use super::tiles;
 pub use left::Largest;
 use left::{Rounded, round};
 
@@ -132,9 +132,10 @@ impl Job<'_> {
     /// Writes what comes of the sums of rows from `row` and of panel `panel`.
     #[inline(always)]
     fn finish<const M: usize>(&mut self, row: usize, panel: usize, sums: &[Sums; M]) {
+        // Copies, which the compiler keeps in vectors.
         let (columns, bias) = (
-            &self.right.scales[panel],
-            &self.bias[panel * PANEL..][..PANEL],
+            self.right.scales[panel],
+            load(&self.bias[panel * PANEL..][..PANEL]),
         );
         let mut y = [[0.0; PANEL]; M];
         for m in 0..M {

@@ -238,7 +238,7 @@ pub(crate) fn prefetch(data: &[f32], at: usize) {
 
 /// The same into the second-level cache only.
 #[inline(always)]
-pub(crate) fn prefetch_far(data: &[f32], at: usize) {
+pub(crate) fn prefetch_far<T>(data: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

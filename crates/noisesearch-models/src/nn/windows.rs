@@ -2,7 +2,6 @@
 
 use super::int8::Largest;
 use super::tiles::TILE;
-use std::ops::Range;
 
 /// Rows of a block when `count` are cut into blocks of about `usual`, up to half as many again: a
 /// last block of a few rows would read all of the weight for them. A multiple of `of`.
@@ -86,20 +85,6 @@ impl<'a, T> Windows<'a, T> {
         Self {
             data,
             count,
-            ..*self
-        }
-    }
-
-    /// Numbers `part` of every row, of plain rows.
-    pub(super) fn part(&self, part: Range<usize>) -> Self
-    where
-        T: Copy,
-    {
-        debug_assert_eq!(self.runs, 1, "stretches are not cut");
-        let (data, run_len) = (&self.data[part.start.min(self.data.len())..], part.len());
-        Self {
-            data,
-            run_len,
             ..*self
         }
     }

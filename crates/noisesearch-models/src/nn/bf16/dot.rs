@@ -44,7 +44,7 @@ impl Dots<'_> {
         let (job, left) = (&self.0, &self.0.left);
         let mut sums = [[[0.0; PANEL]; M]; Q];
         for (q, sums) in sums.iter_mut().enumerate() {
-            *sums = job.before(row, panel + q);
+            *sums = [*job.bias(panel + q); M];
         }
         let starts = left.starts::<M>(row);
         let mut at = 0;

@@ -1,122 +1,121 @@
 //! The left operand in bf16: rounded once for all panels, and gathered where tiles cannot read it
 //! in place.
 
-use super::{DEPTH, TILE};
+use super::DEPTH;
 use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel, narrow};
 use crate::nn::lanes::PANEL;
+use crate::nn::tiles::{Convert, InTiles, ROWS, TILE};
 use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Numbers of a block of rows: half of a 1 MiB second-level cache.
+/// Numbers of a block of rows if these are short: half of a 1 MiB second-level cache.
 const BLOCK: usize = 256 * 1024;
-/// The longest part of plain rows that is multiplied before the next rows are. Uncut, blocks of
-/// long rows would be of few, each of which reads all of the weight from memory.
-const PART: usize = 1024;
 /// Numbers of an image that a block of windows into it looks at, which share most of them.
 const SPAN: usize = 448 * 1024;
 
 /// Memory for rounded rows, kept by every thread.
 #[derive(Debug, Default)]
-pub(crate) struct Rounded {
-    span: Buffer<u16>,
-    gathered: Buffer<u16>,
-}
+pub(crate) struct Rounded(Buffer<u16>);
 
 thread_local! {
     static ROUNDED: RefCell<Rounded> = RefCell::default();
 }
 
-/// Numbers of a part if `left`, whose sums may wait between parts, is cut.
-fn depth(left: &Windows) -> usize {
-    let k = left.runs * left.run_len;
-    match left.runs == 1 && left.in_place(DEPTH) && left.width >= left.count {
-        true => k.div_ceil(k.div_ceil(PART).max(1)).next_multiple_of(DEPTH),
-        false => k,
-    }
-}
-
-/// Rows of a block.
-pub(super) fn rows<T>(left: &Windows<T>) -> usize {
-    let k = (left.runs * left.run_len).next_multiple_of(DEPTH).max(1);
-    match left.in_place(DEPTH) && left.width < left.count {
-        true => left.lines_of_block(SPAN) * left.width,
-        false => rows_of_block(left.count, BLOCK / k, 2 * TILE),
-    }
+/// Windows of a block that are read where they lie in a rounded image.
+pub(super) fn windows_of_block<T>(left: &Windows<T>) -> usize {
+    (left.lines_of_block(SPAN) * left.width).max(1)
 }
 
 impl Rounded {
-    /// Calls `work` with the first row, a part of the inputs and the rows' numbers there, for one
-    /// block after the other; with several parts only if sums may wait. There is memory behind the
-    /// rows for reading a whole tile from the last of them.
-    pub fn blocks(
-        isa: Isa,
-        left: Windows,
-        may_wait: bool,
-        mut work: impl FnMut(usize, Range<usize>, Windows<u16>),
-    ) {
-        let (k, regular) = (left.runs * left.run_len, left.in_place(DEPTH));
-        let depth = if may_wait { depth(&left) } else { k };
-        let rows = match depth < k {
-            true => rows_of_block(left.count, BLOCK / depth, 2 * TILE),
-            false => rows(&left),
+    /// Calls `work` with the first row and the rounded rows of one block after the other. There is
+    /// memory behind the rows for reading a whole tile from the last of them.
+    pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
+        let image = left.width < left.count && left.in_place(DEPTH);
+        let usual = (BLOCK / (left.runs * left.run_len).max(1)).max(ROWS);
+        let rows = match image {
+            true => windows_of_block(&left),
+            false => rows_of_block(left.count, usual, 2 * TILE),
         };
         ROUNDED.with_borrow_mut(|rounded| {
-            for first in (0..left.count).step_by(rows.max(1)) {
-                let some = left.skip(first, rows.min(left.count - first));
-                if depth == k {
-                    work(first, 0..k, rounded.rows(isa, some, regular));
-                    continue;
-                }
-                for start in (0..k).step_by(depth) {
-                    let part = start..(start + depth).min(k);
-                    work(first, part.clone(), rounded.part(isa, some.part(part)));
-                }
+            for first in (0..left.count).step_by(rows) {
+                let some = first..(first + rows).min(left.count);
+                let block = match image {
+                    true => rounded.in_place(isa, left.skip(first, some.len())),
+                    false => rounded.packed(isa, left, some),
+                };
+                work(first, block);
             }
         });
     }
 
-    /// A part of plain rows, which are rounded one after the other without what lies between.
-    fn part(&mut self, isa: Isa, left: Windows) -> Windows<'_, u16> {
-        let k = left.run_len;
-        self.span.grow((left.count + TILE) * k);
-        for (row, to) in self.span.chunks_exact_mut(k).take(left.count).enumerate() {
-            round_to(isa, &left.data[row * left.step..][..k], to);
-        }
-        Windows::strided(&self.span, left.count, k, k)
+    /// All that windows look at, as it lies.
+    fn in_place(&mut self, isa: Isa, left: Windows) -> Windows<'_, u16> {
+        let span = left.span();
+        let to = self.0.grown(span + TILE * left.step);
+        round_to(isa, &left.data[..span], &mut to[..span]);
+        left.over(to)
     }
 
-    fn rows(&mut self, isa: Isa, left: Windows, regular: bool) -> Windows<'_, u16> {
-        let span = left.span();
-        let behind = TILE * left.step;
-        self.span.grow(span + behind);
-        round_to(isa, &left.data[..span], &mut self.span[..span]);
-        let rounded = left.over(&self.span);
-        if regular {
-            rounded
-        } else {
-            gather(rounded, &mut self.gathered)
+    /// Rows in tiles, with zeros behind each; what lies behind the last one is not specified.
+    fn packed(&mut self, isa: Isa, left: Windows, rows: Range<usize>) -> Windows<'_, u16> {
+        let (count, tiles) = (rows.len(), InTiles::<DEPTH>::new(&left));
+        let to = self.0.grown(tiles.len(count));
+        isa.run(Pack {
+            left,
+            rows,
+            tiles,
+            to,
+        });
+        tiles.rows(to, count)
+    }
+}
+
+/// See [`Rounded::packed`].
+struct Pack<'a> {
+    left: Windows<'a>,
+    rows: Range<usize>,
+    tiles: InTiles<DEPTH>,
+    to: &'a mut [u16],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.round::<false>();
+    }
+
+    #[inline(always)]
+    fn run_dots(self) {
+        self.round::<true>();
+    }
+}
+
+impl Pack<'_> {
+    /// See [`round_all`] about `UNIT`.
+    #[inline(always)]
+    fn round<const UNIT: bool>(self) {
+        for (row, window) in self.rows.enumerate() {
+            let [start] = self.left.starts::<1>(window);
+            let at = [start, row];
+            let behind = self.tiles.write(&self.left, at, self.to, &Half::<UNIT>);
+            self.to[behind].fill(0);
         }
     }
 }
 
-/// Rows of stretches one after the other, padded by zeros to a multiple of [`DEPTH`].
-fn gather<'a>(left: Windows<u16>, to: &'a mut Buffer<u16>) -> Windows<'a, u16> {
-    let (k, count) = (left.runs * left.run_len, left.count);
-    let padded = k.next_multiple_of(DEPTH);
-    let len = (count + TILE) * padded;
-    to.grow(len);
-    for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
-        let [start] = left.starts::<1>(i);
-        let (inside, behind) = row.split_at_mut(k);
-        for (run, to) in inside.chunks_exact_mut(left.run_len).enumerate() {
-            to.copy_from_slice(&left.data[start + run * left.run_step..][..left.run_len]);
-        }
-        behind.fill(0);
+/// See [`round_all`].
+struct Half<const UNIT: bool>;
+
+impl<const UNIT: bool> Convert<f32, u16> for Half<UNIT> {
+    #[inline(always)]
+    fn convert(&self, from: &[f32], to: &mut [u16]) {
+        round_all::<UNIT>(from, to);
     }
-    Windows::strided(to, count, padded, padded)
 }
 
 /// The bits of the nearest bf16, ties to even. Numbers below 1.2e-38 become zero, as the units

@@ -31,7 +31,7 @@ impl Plain<'_> {
     #[inline(always)]
     fn rows<const M: usize>(&mut self, row: usize, panel: usize) {
         let (job, left) = (&self.0, &self.0.left);
-        let mut sums = job.before::<M>(row, panel);
+        let mut sums = [*job.bias(panel); M];
         let starts = left.starts::<M>(row);
         let mut words = job.panel(panel);
         for run in 0..left.runs {

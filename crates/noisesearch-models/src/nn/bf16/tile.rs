@@ -28,16 +28,8 @@ impl Tiled for Job<'_> {
     }
 
     #[inline(always)]
-    fn first(&self, panel: usize) -> Option<&Lanes> {
-        (!self.goes_on()).then(|| self.bias(panel))
-    }
-
-    #[inline(always)]
-    fn left_over(&self, row: usize, panel: usize, sums: &mut [Lanes; TILE]) {
-        let count = TILE.min(self.left.count - row);
-        for (m, sum) in sums[..count].iter_mut().enumerate() {
-            *sum = self.before::<1>(row + m, panel)[0];
-        }
+    fn first(&self, panel: usize) -> &Lanes {
+        self.bias(panel)
     }
 
     #[inline(always)]

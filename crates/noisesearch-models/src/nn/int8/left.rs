@@ -1,14 +1,15 @@
 //! The left operand in int8: rounded once for all panels, and gathered where tiles cannot read it
 //! in place.
 
-use super::{DEPTH, TILE};
+use super::DEPTH;
 use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel};
+use crate::nn::tiles::{Convert, InTiles, ROWS, TILE};
 use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 
-/// Numbers of a block of rows: half of a 1 MiB second-level cache.
+/// Numbers of a block of rows if these are short: half of a 1 MiB second-level cache.
 const BLOCK: usize = 512 * 1024;
 /// Numbers of an image that a block of windows into it looks at, which share most of them.
 const SPAN: usize = 512 * 1024;
@@ -94,7 +95,7 @@ impl Rounded {
         mut work: impl FnMut(usize, Windows<u8>, &[f32]),
     ) {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
-        let rows = rows_of_block(left.count, BLOCK / k.max(1), 2 * TILE);
+        let rows = rows_of_block(left.count, (BLOCK / k.max(1)).max(ROWS), 2 * TILE);
         // A block of an image is made of whole lines of windows.
         let in_place = left.largest.is_some() && left.in_place(DEPTH);
         let rows = match (left.width < left.count, in_place) {
@@ -115,20 +116,20 @@ impl Rounded {
         });
     }
 
-    /// Rows with a scale of each, stretches one after the other, padded to a multiple of [`DEPTH`].
+    /// Rows in tiles, with a scale of each. What lies behind a row does not matter: the weight's
+    /// words are zero.
     fn rows(&mut self, isa: Isa, left: Windows, flip: u8) -> (Windows<'_, u8>, &[f32]) {
-        let padded = (left.runs * left.run_len).next_multiple_of(DEPTH);
-        let to = aligned(&mut self.gathered, (left.count + TILE) * padded);
+        let tiles = InTiles::<DEPTH>::new(&left);
+        let to = self.gathered.grown(tiles.len(left.count));
         self.scales.resize(left.count, 0.0);
         isa.run(EachRow {
             left,
             flip,
-            padded,
+            tiles,
             to: &mut *to,
             scales: &mut self.scales,
         });
-        let rows = Windows::strided(&*to, left.count, padded, padded);
-        (rows, &self.scales)
+        (tiles.rows(to, left.count), &self.scales)
     }
 
     /// Windows into an image that has one scale.
@@ -140,14 +141,16 @@ impl Rounded {
         largest: Largest,
     ) -> (Windows<'_, u8>, &[f32]) {
         let span = left.span();
-        let numbers = aligned(&mut self.numbers, span + TILE * left.step);
+        let numbers = self.numbers.grown(span + TILE * left.step);
         self.scales.clear();
         self.scales.resize(left.count, largest.scale());
         isa.run(Stretch {
             from: &left.data[..span],
             to: &mut numbers[..span],
-            inverse: largest.inverse(),
-            flip,
+            how: Round {
+                inverse: largest.inverse(),
+                flip,
+            },
         });
         let rounded = left.over(&*numbers);
         let rows = match left.in_place(DEPTH) {
@@ -158,31 +161,38 @@ impl Rounded {
     }
 }
 
-/// `len` bytes of it, which start on a cache line.
-fn aligned(bytes: &mut Buffer<u8>, len: usize) -> &mut [u8] {
-    bytes.grow(len);
-    &mut bytes[..len]
-}
-
-/// Rows of stretches one after the other, padded to a multiple of [`DEPTH`]. What stands there
-/// does not matter: the weight's words are zero.
+/// Windows in tiles.
 fn gather<'a>(left: Windows<u8>, to: &'a mut Buffer<u8>) -> Windows<'a, u8> {
-    let (k, count) = (left.runs * left.run_len, left.count);
-    let padded = k.next_multiple_of(DEPTH);
-    let to = aligned(to, (count + TILE) * padded);
-    for (i, row) in to.chunks_exact_mut(padded).take(count).enumerate() {
-        let [start] = left.starts::<1>(i);
-        for (run, to) in row[..k].chunks_exact_mut(left.run_len).enumerate() {
-            to.copy_from_slice(&left.data[start + run * left.run_step..][..left.run_len]);
-        }
+    let tiles = InTiles::<DEPTH>::new(&left);
+    let to = to.grown(tiles.len(left.count));
+    for row in 0..left.count {
+        let [start] = left.starts::<1>(row);
+        tiles.write(&left, [start, row], to, &Copy);
     }
-    Windows::strided(to, count, padded, padded)
+    tiles.rows(to, left.count)
 }
 
-#[inline(always)]
-fn round_all(from: &[f32], to: &mut [u8], inverse: f32, flip: u8) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = round(from, inverse) ^ flip;
+/// Numbers as they are.
+struct Copy;
+
+impl Convert<u8, u8> for Copy {
+    fn convert(&self, from: &[u8], to: &mut [u8]) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// See [`round`].
+struct Round {
+    inverse: f32,
+    flip: u8,
+}
+
+impl Convert<f32, u8> for Round {
+    #[inline(always)]
+    fn convert(&self, from: &[f32], to: &mut [u8]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = round(from, self.inverse) ^ self.flip;
+        }
     }
 }
 
@@ -190,8 +200,7 @@ fn round_all(from: &[f32], to: &mut [u8], inverse: f32, flip: u8) {
 struct Stretch<'a> {
     from: &'a [f32],
     to: &'a mut [u8],
-    inverse: f32,
-    flip: u8,
+    how: Round,
 }
 
 impl Kernel for Stretch<'_> {
@@ -199,7 +208,7 @@ impl Kernel for Stretch<'_> {
 
     #[inline(always)]
     fn run(self) {
-        round_all(self.from, self.to, self.inverse, self.flip);
+        self.how.convert(self.from, self.to);
     }
 }
 
@@ -207,7 +216,7 @@ impl Kernel for Stretch<'_> {
 struct EachRow<'a> {
     left: Windows<'a>,
     flip: u8,
-    padded: usize,
+    tiles: InTiles<DEPTH>,
     to: &'a mut [u8],
     scales: &'a mut [f32],
 }
@@ -218,20 +227,17 @@ impl Kernel for EachRow<'_> {
     #[inline(always)]
     fn run(self) {
         let left = self.left;
-        let rows = self.to.chunks_exact_mut(self.padded);
-        for (i, (row, scale)) in rows.zip(self.scales).enumerate() {
-            let [start] = left.starts::<1>(i);
+        for (row, scale) in self.scales.iter_mut().enumerate() {
+            let [start] = left.starts::<1>(row);
             let run = |run: usize| &left.data[start + run * left.run_step..][..left.run_len];
             let runs = (0..left.runs).map(|i| Largest::among(run(i).iter().copied()));
             let largest = runs.max().unwrap_or_default();
             *scale = largest.scale();
-            for (i, to) in row
-                .chunks_exact_mut(left.run_len)
-                .take(left.runs)
-                .enumerate()
-            {
-                round_all(run(i), to, largest.inverse(), self.flip);
-            }
+            let how = Round {
+                inverse: largest.inverse(),
+                flip: self.flip,
+            };
+            self.tiles.write(&left, [start, row], self.to, &how);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{DEPTH, Job, Sums};
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Tiles as Unit, Words};
 use crate::nn::lanes::{Lanes, PANEL};
-use crate::nn::tiles::{TILE, Tiled};
+use crate::nn::tiles::Tiled;
 
 /// Rows of a tile that are finished at a time, in registers.
 const PART: usize = 4;
@@ -30,12 +30,8 @@ impl Tiled for Job<'_> {
     }
 
     #[inline(always)]
-    fn first(&self, _: usize) -> Option<&Lanes> {
-        Some(&[0.0; PANEL])
-    }
-
-    fn left_over(&self, _: usize, _: usize, _: &mut [Lanes; TILE]) {
-        unreachable!("inputs in int8 are summed up in one go")
+    fn first(&self, _: usize) -> &Lanes {
+        &[0.0; PANEL]
     }
 
     #[inline(always)]
