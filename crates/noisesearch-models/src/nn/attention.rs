@@ -27,7 +27,7 @@ use pack::Cut;
 use weigh::{Divide, Running, Weigh};
 
 /// Queries whose scores are computed at a time.
-const ROWS: usize = 32;
+const ROWS: usize = 64;
 /// Queries that pass a block of keys.
 const TURN: usize = 512;
 

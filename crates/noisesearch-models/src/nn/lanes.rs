@@ -50,13 +50,19 @@ pub(crate) fn sum_of_squares(x: &[f32], mean: f32) -> f32 {
 
 /// `((l0 + l8) + (l4 + l12)) + …`: halves are added until one number is left.
 #[inline(always)]
-pub(crate) fn tree(mut lanes: Lanes) -> f32 {
-    let mut half = PANEL / 2;
-    while half > 0 {
-        for j in 0..half {
-            lanes[j] += lanes[j + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+pub(crate) fn tree(lanes: Lanes) -> f32 {
+    halved(lanes, |a, b| a + b)
+}
+
+/// The largest; a NaN is passed over unless it is the first number of all.
+#[inline(always)]
+pub(crate) fn top(lanes: Lanes) -> f32 {
+    halved(lanes, |a, b| if b > a { b } else { a })
+}
+
+#[inline(always)]
+fn halved(x: Lanes, both: impl Fn(f32, f32) -> f32) -> f32 {
+    let x: [f32; 8] = std::array::from_fn(|j| both(x[j], x[j + 8]));
+    let x: [f32; 4] = std::array::from_fn(|j| both(x[j], x[j + 4]));
+    both(both(x[0], x[2]), both(x[1], x[3]))
 }

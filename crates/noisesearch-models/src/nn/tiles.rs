@@ -35,8 +35,8 @@ pub(super) trait Tiled {
     /// The words of a panel, 16 lines of them for every depth.
     fn words(&self, panel: usize) -> &[Self::Words];
 
-    /// What all sums of a panel begin with.
-    fn first(&self, panel: usize) -> &Lanes;
+    /// What all sums of a panel begin with; none for zeros.
+    fn first(&self, panel: usize) -> Option<&Lanes>;
 
     /// Result `2 m + q` gains the product of rows `m`, `step` apart, and of words `q`.
     fn multiply<const M: usize, const Q: usize>(
@@ -112,7 +112,9 @@ impl<P: Tiled> Kernel for Sweep<'_, P> {
     fn run_wide(mut self) {
         let unit = Unit::open(self.isa);
         let (panels, steps) = (self.product.panels(), self.steps());
-        let cut = steps > WHOLE;
+        // Windows that overlap stay in the first-level cache anyway.
+        let left = self.product.left();
+        let cut = steps > WHOLE && left.run_len <= left.step;
         let (columns, some, pairs) = match cut {
             true => (
                 COLUMNS,
@@ -184,8 +186,9 @@ impl<P: Tiled> Sweep<'_, P> {
             false => 0,
         };
         for (tile, _, panel) in tiles() {
-            match part.steps.start {
-                0 => unit.set(tile, self.product.first(panel)),
+            match (part.steps.start, self.product.first(panel)) {
+                (0, None) => unit.zero(tile),
+                (0, Some(first)) => unit.set(tile, first),
                 _ => unit.put(tile, self.waiting[waiting].0[tile].as_flattened(), PANEL),
             }
         }

@@ -4,7 +4,7 @@
 use crate::nn::activation::exp2_one;
 use crate::nn::bf16::{DEPTH, round_all};
 use crate::nn::isa::Kernel;
-use crate::nn::lanes::{Lanes, PANEL, tree};
+use crate::nn::lanes::{self, Lanes, PANEL, tree};
 use std::f32::consts::LOG2_E;
 
 /// Chunks of a row whose maxima are looked for independently of each other.
@@ -140,10 +140,10 @@ fn largest(row: &[f32], top: f32) -> f32 {
         }
     }
     more.iter().for_each(|chunk| raise(&mut tops[0], chunk));
-    let [first, others @ ..] = &mut tops;
-    others.iter().for_each(|other| raise(first, other));
-    let both = first.iter().chain(rest);
-    both.fold(top, |a, &b| if b > a { b } else { a })
+    let [mut first, others @ ..] = tops;
+    others.iter().for_each(|other| raise(&mut first, other));
+    let largest = lanes::top(first);
+    rest.iter().fold(largest, |a, &b| if b > a { b } else { a })
 }
 
 #[inline(always)]

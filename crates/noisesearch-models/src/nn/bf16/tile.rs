@@ -28,8 +28,8 @@ impl Tiled for Job<'_> {
     }
 
     #[inline(always)]
-    fn first(&self, panel: usize) -> &Lanes {
-        self.bias(panel)
+    fn first(&self, panel: usize) -> Option<&Lanes> {
+        (!self.bias.is_empty()).then(|| self.bias(panel))
     }
 
     #[inline(always)]

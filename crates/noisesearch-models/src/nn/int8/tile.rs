@@ -30,8 +30,8 @@ impl Tiled for Job<'_> {
     }
 
     #[inline(always)]
-    fn first(&self, _: usize) -> &Lanes {
-        &[0.0; PANEL]
+    fn first(&self, _: usize) -> Option<&Lanes> {
+        None
     }
 
     #[inline(always)]

@@ -152,6 +152,28 @@ impl Tiles {
         }
     }
 
+    /// A result becomes zero.
+    #[inline(always)]
+    pub fn zero(&self, tile: usize) {
+        macro_rules! zero {
+            ($name:literal) => {
+                // SAFETY: only a register is written.
+                unsafe {
+                    asm!(
+                        concat!("tilezero ", $name),
+                        options(nostack, preserves_flags)
+                    )
+                }
+            };
+        }
+        match tile {
+            0 => zero!("tmm0"),
+            1 => zero!("tmm1"),
+            2 => zero!("tmm2"),
+            _ => zero!("tmm3"),
+        }
+    }
+
     /// A result's rows become these, `stride` floats apart.
     #[inline(always)]
     pub fn put(&self, tile: usize, rows: &[f32], stride: usize) {
@@ -244,6 +266,7 @@ impl Tiles {
         unreachable!("tiles are asked for where the processor has them")
     }
     pub fn set(&self, _: usize, _: &[f32; 16]) {}
+    pub fn zero(&self, _: usize) {}
     pub fn put(&self, _: usize, _: &[f32], _: usize) {}
     pub fn get(&self, _: usize, _: &mut [f32], _: usize) {}
     pub fn multiply<const M: usize, const Q: usize>(
