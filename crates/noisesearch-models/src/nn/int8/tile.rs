@@ -3,7 +3,7 @@
 use super::{DEPTH, Job, Sums};
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Tiles as Unit, Words};
-use crate::nn::lanes::{Lanes, PANEL};
+use crate::nn::lanes::Lanes;
 use crate::nn::tiles::Tiled;
 
 /// Rows of a tile that are finished at a time, in registers.
