@@ -16,12 +16,8 @@ mod search_args;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Keeps freed memory for a while: the results of layers are large, and fresh pages for each would
-/// take a tenth of the time of a large network.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    noisesearch_allocator::keep_freed_memory();
     let exit = match args::Cli::try_parse() {
         Ok(cli) => exit::of(cli.prefer_level().and_then(|()| commands::run(cli.command))),
         Err(error) => exit::of_usage(&error),

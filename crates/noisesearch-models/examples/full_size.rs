@@ -129,11 +129,8 @@ fn peak_memory() -> String {
     peak.map_or("unknown".into(), |peak| peak.trim().to_owned())
 }
 
-/// As the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<(), Box<dyn Error>> {
+    noisesearch_allocator::keep_freed_memory();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let depth = args.get(1).map_or(Ok(usize::MAX), |depth| depth.parse())?;
     let case = match args.first().map(String::as_str) {

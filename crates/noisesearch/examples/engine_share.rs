@@ -95,11 +95,8 @@ fn registry(clock: &Clock) -> Registry {
     registry
 }
 
-/// As the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    noisesearch_allocator::keep_freed_memory();
     let candidates = match std::env::args().nth(1) {
         Some(text) => text.parse()?,
         None => 64,

@@ -153,11 +153,8 @@ fn peak_memory_mb() -> f64 {
     kilobytes.unwrap_or(0.0) / 1024.0
 }
 
-/// As the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    noisesearch_allocator::keep_freed_memory();
     let mut arguments = std::env::args().skip(1);
     let candidates: u64 = arguments
         .next()

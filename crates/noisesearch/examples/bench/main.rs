@@ -92,11 +92,8 @@ fn save(result: &Tensor, path: &str) -> Fallible<()> {
     Ok(std::fs::write(path, bytes)?)
 }
 
-/// As the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Fallible<()> {
+    noisesearch_allocator::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, precision, how @ ..] = arguments.as_slice() else {
         return Err("usage: bench SUBJECT PRECISION [ARGUMENTS AS JSON]".into());
