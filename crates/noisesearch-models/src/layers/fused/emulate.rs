@@ -2,6 +2,7 @@
 
 use super::{Arg, Call};
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor, bail};
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +27,23 @@ fn program() -> &'static Path {
         assert!(done.status.success(), "{compiler} {source:?}: {said}");
         program
     })
+}
+
+thread_local! {
+    /// The kernels that ran since this thread's calls are emulated.
+    static RAN: RefCell<Option<Vec<&'static str>>> = const { RefCell::new(None) };
+}
+
+/// Whether the emulator stands in for a GPU on this thread.
+pub(super) fn stands_in() -> bool {
+    RAN.with_borrow(Option::is_some)
+}
+
+/// Does some work whose calls are emulated, and tells which kernels ran.
+pub(super) fn instead<R>(work: impl FnOnce() -> R) -> (R, Vec<&'static str>) {
+    RAN.set(Some(Vec::new()));
+    let done = work();
+    (done, RAN.take().unwrap_or_default())
 }
 
 fn name(format: DType) -> &'static str {
@@ -72,6 +90,7 @@ fn tensor(bytes: &[u8], format: DType, shape: &[usize]) -> Result<Tensor> {
 
 /// What the kernel of a call makes of its arguments.
 pub(super) fn run(call: &Call) -> Result<Tensor> {
+    RAN.with_borrow_mut(|ran| ran.iter_mut().for_each(|ran| ran.push(call.kernel)));
     let size = call.shape.iter().product::<usize>() * call.out.size_in_bytes();
     let [x, y] = call.threads;
     let (format, blocks, count) = (name(call.format), call.blocks, call.args.len());

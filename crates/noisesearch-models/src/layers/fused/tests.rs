@@ -1,11 +1,11 @@
 //! The kernels' arithmetic and indices, run by the emulator and held to our CPU kernels.
 
-use super::emulate::run;
+use super::emulate::{instead, run};
 use super::*;
 use crate::layers::testing::{close, file, values};
 use crate::layers::{
-    GroupNorm, LayerNorm, Place, RmsNorm, Rotary, Source, activate as activate_here, add_gated,
-    add_to_pixels, gated as gated_here,
+    Attend, Before, Conv2d, Geometry, GroupNorm, LayerNorm, Linear, Place, RmsNorm, Rotary, Source,
+    activate as activate_here, add_gated, add_to_pixels, attention, gated as gated_here,
 };
 use candle_core::{D, Device};
 
@@ -211,6 +211,80 @@ fn group_norms_are_those_of_the_cpu() {
             let got = group_norm(&x, &on_gpu, Some(Activation::Silu), run).unwrap();
             close(&got, &norm.silu(&x_here).unwrap(), 2.0 * tolerance);
         }
+    }
+}
+
+/// What a layer gives in f16 by way of the kernels is what it gives on the CPU in f32; tells which
+/// kernels these were.
+fn kernels_of(
+    tensors: &[(&str, &Tensor)],
+    work: impl Fn(&mut Source, &dyn Fn(&Tensor) -> Tensor) -> Result<Tensor>,
+) -> Vec<&'static str> {
+    let half = Place {
+        dtype: DType::F16,
+        ..Place::cpu()
+    };
+    let here = |place: &Place| {
+        let mut weights = file(tensors);
+        let at = |x: &Tensor| x.to_dtype(place.dtype).unwrap();
+        work(&mut Source::new(&mut weights, place), &at).unwrap()
+    };
+    let want = here(&Place::cpu());
+    let (got, ran) = instead(|| here(&half));
+    close(&got, &want, 4e-3);
+    ran
+}
+
+#[test]
+fn layers_ask_the_kernels_for_what_they_are() {
+    let (x, y) = (values(&[2, 7, 32], 1), values(&[2, 7, 32], 2));
+    let (w, b) = (values(&[32, 32], 4), values(&[32], 5));
+    let tensors = [("weight", &w), ("bias", &b)];
+    let linear = |s: &mut Source| Linear::load(s.lend(), 32, 32).unwrap();
+    let ran = kernels_of(&tensors, |s, at| linear(s).forward(&at(&x)));
+    assert_eq!(ran, ["activate"]);
+    let ran = kernels_of(&tensors, |s, at| linear(s).added(&at(&x), &at(&y)));
+    assert_eq!(ran, ["join"]);
+    let gate = part(&values(&[2, 3 * 32], 3), 32, 32);
+    let ran = kernels_of(&tensors, |s, at| {
+        linear(s).added_gated(at(&x), &at(&y), &at(&gate))
+    });
+    assert_eq!(ran, ["join"]);
+    let tanh = Activation::GeluTanh;
+    let ran = kernels_of(&tensors, |s, at| linear(s).activated(&at(&x), tanh));
+    assert_eq!(ran, ["activate"]);
+    let ran = kernels_of(&tensors, |s, at| linear(s).gated(&at(&x), tanh));
+    assert_eq!(ran, ["gated"]);
+    let ran = kernels_of(&tensors, |_, at| {
+        attention(&at(&x), &at(&y), &at(&y), Attend::heads(4))
+    });
+    assert_eq!(ran, ["softmax"]);
+}
+
+#[test]
+fn convolutions_ask_the_kernels_for_what_is_around_them() {
+    let image = values(&[2, 5, 6, 32], 6);
+    let (kernel, bias) = (values(&[32, 32, 3, 3], 7), values(&[32], 5));
+    let (scale, shift) = (values(&[32], 8), values(&[32], 9));
+    let tensors = [
+        ("conv.weight", &kernel),
+        ("conv.bias", &bias),
+        ("norm.weight", &scale),
+        ("norm.bias", &shift),
+    ];
+    let norm = ["moments", "fit", "fitted"];
+    for (plus, after) in [
+        (None, &["activate"][..]),
+        (Some(image.clone()), &["join"]),
+        (Some(values(&[2, 32], 3)), &["activate", "activate"]),
+    ] {
+        let ran = kernels_of(&tensors, |s, at| {
+            let conv = Conv2d::load(s.at("conv"), [32, 32], Geometry::SAME_3X3).unwrap();
+            let norm = GroupNorm::load(s.at("norm"), 32, 4, 1e-5).unwrap();
+            let plus = plus.as_ref().map(at);
+            conv.around(&at(&image), Before::Norm(&norm), plus.as_ref())
+        });
+        assert_eq!(ran, [&norm[..], after].concat());
     }
 }
 
