@@ -4,9 +4,11 @@ use super::{Arg, Call};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
 };
-use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice as Slice, WrapErr};
+use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice as Slice};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, DType, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
+use candle_core::{
+    CudaDevice, DType, Device, Error, Layout, Result, Storage, StorageRef, Tensor, bail,
+};
 
 /// The kernels for a number format: what their module is called, and its text as `build.rs` has
 /// compiled it.
@@ -67,9 +69,10 @@ pub(super) fn launch(call: &Call) -> Result<Tensor> {
         block_dim: (call.threads[0] as u32, call.threads[1] as u32, 1),
         shared_mem_bytes: 0,
     };
+    let wrong = |error| Error::wrap(error).context(call.to_string());
     // SAFETY: the arguments are those of the kernel, and the sizes among them are those of the
     // tensors: a `Call` compares shapes and formats. The tests run the same calls between guards.
-    unsafe { builder.launch(config) }.w()?;
+    unsafe { builder.launch(config) }.map_err(wrong)?;
     drop((written, reads));
     let shape = call.shape.as_slice();
     let out = Storage::Cuda(out);

@@ -13,6 +13,7 @@ mod tests;
 
 use crate::nn::activation::Activation;
 use candle_core::{DType, Result, Tensor, bail};
+use std::fmt;
 
 /// Threads of a block; `kernels.cu` is compiled for at most as many.
 const THREADS: usize = 256;
@@ -65,7 +66,7 @@ fn wide(format: DType) -> usize {
 
 /// Whether there are kernels for this number format, and rows of `width` numbers are whole packs.
 fn fits(format: DType, width: usize) -> bool {
-    matches!(format, DType::F32 | DType::BF16 | DType::F16) && width % wide(format) == 0
+    matches!(format, DType::F32 | DType::BF16 | DType::F16) && width.is_multiple_of(wide(format))
 }
 
 /// Whether `x`, on whose rows `width` numbers belong together, is the work of these kernels.
@@ -124,7 +125,7 @@ impl Call {
     fn tensor(self, x: &Tensor, shape: &[usize]) -> Result<Self> {
         let format = self.format;
         let first = x.layout().start_offset() * format.size_in_bytes();
-        let x = match x.is_contiguous() && first % PACK_BYTES == 0 {
+        let x = match x.is_contiguous() && first.is_multiple_of(PACK_BYTES) {
             true => x.clone(),
             false => x.force_contiguous()?,
         };
@@ -175,7 +176,30 @@ impl Call {
         #[cfg(feature = "cuda")]
         return launch::launch(self);
         #[cfg(not(feature = "cuda"))]
-        bail!("{self:?} needs a program built with the feature `cuda`")
+        bail!("{self} needs a program built with the feature `cuda`")
+    }
+}
+
+/// What a launch that failed is called.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (blocks, [x, y]) = (self.blocks, self.threads);
+        let (format, out, shape) = (self.format, self.out, &self.shape);
+        write!(
+            f,
+            "kernel `{}` for {format:?}, {blocks} blocks of {x}x{y} threads",
+            self.kernel
+        )?;
+        write!(f, ", to {shape:?} in {out:?}")?;
+        for arg in &self.args {
+            match arg {
+                Arg::Tensor(x) => write!(f, ", {:?}", x.shape())?,
+                Arg::Absent => write!(f, ", none")?,
+                Arg::Count(n) => write!(f, ", {n}")?,
+                Arg::Real(x) => write!(f, ", {x}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -188,7 +212,7 @@ fn by_rows(x: &Tensor) -> Result<(Tensor, usize)> {
     let apart = if outer == 0 { 0 } else { strides[outer - 1] };
     let even = (1..outer).all(|i| strides[i - 1] == strides[i] * dims[i]);
     let bytes = x.dtype().size_in_bytes();
-    let begins = |number: usize| number * bytes % PACK_BYTES == 0;
+    let begins = |number: usize| (number * bytes).is_multiple_of(PACK_BYTES);
     match strides[outer] == 1 && even && begins(x.layout().start_offset()) && begins(apart) {
         true => Ok((x.clone(), apart)),
         false => Ok((x.force_contiguous()?, if outer == 0 { 0 } else { width })),
