@@ -75,7 +75,7 @@ pub(super) fn takes(x: &Tensor, width: usize) -> bool {
     let here = x.device().is_cuda() || emulate::stands_in();
     #[cfg(not(test))]
     let here = x.device().is_cuda();
-    here && fits(x.dtype(), width)
+    here && fits(x.dtype(), width) && x.elem_count() > 0
 }
 
 /// Numbers of a row of `x`.
