@@ -7,8 +7,9 @@
 #   scripts/build-cuda.sh test [CARGO ARGUMENTS]   builds and runs tests instead
 #
 # --features cudnn: convolutions by cuDNN, which is fetched too (0.5 GB).
-# --features flash: attention without a matrix of all scores; fetches CUTLASS from GitHub and compiles
-# its kernels, which takes long (CANDLE_FLASH_ATTN_BUILD_DIR=FOLDER keeps them).
+# --features flash: attention without a matrix of all scores. Fetches the headers of CUTLASS from PyPI
+# too, and compiles 53 files of kernels, which takes long (CANDLE_FLASH_ATTN_BUILD_DIR=FOLDER keeps
+# them). CUDAFORGE_HOME=FOLDER, where it is set, is where CUTLASS is looked for or cloned to instead.
 # CUDA_COMPUTE_CAP chooses the GPU generation (90: H100 and H200; 89: RTX 40; 80: A100).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +33,25 @@ get_cudnn() {
   link_libraries
 }
 
+# The commit of CUTLASS that `candle-flash-attn` clones from GitHub is its release 3.5.0, whose headers
+# are on PyPI, file by file the same. The clone is looked for here first, and known by its HEAD.
+get_cutlass() {
+  cargo fetch --locked
+  asking=$(newest 'candle-flash-attn-*/build.rs')
+  commit=$(grep -oE 'CUTLASS_COMMIT: &str = "[0-9a-f]+' "$asking" | grep -oE '[0-9a-f]+$')
+  if [ "$commit" != 7d49e6c7e2f8896c47f586706e67e1fb215529dc ]; then
+    echo "candle-flash-attn wants CUTLASS $commit now; it will be cloned from GitHub" >&2
+    return
+  fi
+  "$kit.venv/bin/pip" install --quiet --no-deps nvidia-cutlass==3.5.0.0
+  clone=$kit.cutlass/git/checkouts/cutlass-${commit:0:16}
+  rm -rf "$clone"
+  mkdir -p "$clone"
+  cp -r "$kit".venv/lib/python3*/site-packages/cutlass_library/source/{include,tools} "$clone"
+  git init --quiet "$clone"
+  echo "$commit" >"$clone/.git/HEAD"
+}
+
 # The linker asks for names without a version.
 link_libraries() {
   for library in "$kit"/lib/lib*.so.*; do
@@ -40,11 +60,15 @@ link_libraries() {
   done
 }
 
+# The newest unpacked crate's file of this pattern.
+newest() {
+  find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -path "*/$1" | sort -V | tail -n 1
+}
+
 # Every driver function that the bindings declare, as an empty one.
 make_driver_stub() {
   cargo fetch --locked
-  registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-  declared=$(find "$registry" -path '*cudarc-*/src/driver/sys/mod.rs' | sort | tail -n 1)
+  declared=$(newest 'cudarc-*/src/driver/sys/mod.rs')
   mkdir -p "$kit/lib/stubs"
   grep -oE 'fn cu[A-Z][A-Za-z0-9_]*' "$declared" | sort -u |
     sed 's/fn \(.*\)/int \1(void) { return 0; }/' >"$kit/driver.c"
@@ -54,6 +78,10 @@ make_driver_stub() {
 [ -x "$kit/bin/nvcc" ] || get_toolkit
 [[ "$*" != *cudnn* || -e "$kit/lib/libcudnn.so" ]] || get_cudnn
 [ -e "$kit/lib/stubs/libcuda.so" ] || make_driver_stub
+if [[ "$*" == *flash* && -z "${CUDAFORGE_HOME:-}" ]]; then
+  [ -e "$kit.cutlass" ] || get_cutlass
+  export CUDAFORGE_HOME=$kit.cutlass
+fi
 export CUDA_HOME=$kit CUDA_PATH=$kit CUDA_ROOT=$kit CUDA_TOOLKIT_ROOT_DIR=$kit NVCC=$kit/bin/nvcc
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90} PATH=$kit/bin:$PATH LIBRARY_PATH=$kit/lib:$kit/lib/stubs
 command=build

@@ -1,6 +1,7 @@
 //! Elementwise functions.
 
 use super::floats::{copied, floats, on_cpu, share};
+use super::fused;
 use crate::nn::activation::Activation;
 use crate::nn::isa::Isa;
 use candle_core::{D, Result, Tensor};
@@ -8,6 +9,9 @@ use rayon::prelude::*;
 
 /// `f(x)` for every element; same shape.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    if fused::takes(x, fused::width(x)) {
+        return fused::activate(x, None, Some(activation))?.launch();
+    }
     if !on_cpu(x) {
         return plain(x, activation);
     }
@@ -23,6 +27,9 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 pub fn gated(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let width = x.dim(D::Minus1)?;
     let d = width / 2;
+    if fused::takes(x, d) {
+        return fused::gated(x, None, activation)?.launch();
+    }
     if !on_cpu(x) {
         let value = x.narrow(D::Minus1, 0, d)?;
         return value * plain(&x.narrow(D::Minus1, d, d)?, activation)?;

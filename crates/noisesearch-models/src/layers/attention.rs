@@ -1,7 +1,7 @@
 //! Attention by heads.
 
 use super::floats::{ARENAS, PART, floats, on_cpu, share};
-use super::{Linear, SumOrder};
+use super::{Linear, SumOrder, fused};
 use crate::nn::attention::{Attention, Bias, Tokens, usual_scale};
 use crate::nn::isa::Isa;
 use candle_core::{D, DType, Result, Tensor, bail};
@@ -147,7 +147,7 @@ fn strides<'a>(data: &'a [f32], shape: &[usize]) -> Bias<'a> {
 }
 
 fn plain(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> {
-    let (b, queries, channels) = q.dims3()?;
+    let shape @ (b, _, channels) = q.dims3()?;
     let dim = channels / how.heads;
     let by_head = |x: &Tensor| {
         let tokens = x.dim(1)?;
@@ -157,7 +157,12 @@ fn plain(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> {
     };
     let (q, k, v) = (by_head(q)?, by_head(k)?, by_head(v)?);
     let scale = how.scale.unwrap_or(usual_scale(dim));
-    let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?;
+    let scores = q.matmul(&k.t()?)?;
+    if fused::takes(&scores, 0) {
+        let weights = fused::softmax(&scores, how.bias, scale)?.launch()?;
+        return weights.matmul(&v)?.transpose(1, 2)?.reshape(shape);
+    }
+    let scores = scores.to_dtype(DType::F32)?;
     let mut scores = scores.affine(f64::from(scale), 0.0)?;
     if let Some(bias) = how.bias {
         scores = scores.broadcast_add(bias)?;
@@ -166,7 +171,7 @@ fn plain(q: &Tensor, k: &Tensor, v: &Tensor, how: Attend) -> Result<Tensor> {
     let weights = scores.broadcast_sub(&top)?.exp()?;
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
     let out = weights.to_dtype(v.dtype())?.matmul(&v)?;
-    out.transpose(1, 2)?.reshape((b, queries, channels))
+    out.transpose(1, 2)?.reshape(shape)
 }
 
 #[cfg(test)]

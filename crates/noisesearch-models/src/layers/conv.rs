@@ -5,7 +5,7 @@ mod lines;
 pub use lines::Before;
 
 use super::floats::{ARENAS, PART, Summand, channels_first, channels_last, floats, on_cpu, share};
-use super::{Loaded, Source, add, add_to_pixels};
+use super::{Loaded, Source, add, add_to_pixels, finished, fused};
 use crate::nn::buffer::Arena;
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
@@ -80,7 +80,7 @@ pub struct Conv2d {
 enum Weight {
     /// `[outputs, kernel height * kernel width * channels]`.
     Packed(PackedWeight),
-    /// `[outputs, channels, kernel height, kernel width]` and a bias `[1, outputs, 1, 1]`.
+    /// `[outputs, channels, kernel height, kernel width]` and a bias `[outputs]`.
     Plain(Tensor, Tensor),
 }
 
@@ -133,7 +133,7 @@ impl Conv2d {
             let [height, width] = geometry.kernel;
             Weight::Plain(
                 source.send(weight, &[outputs, channels, height, width])?,
-                source.send(bias, &[1, outputs, 1, 1])?,
+                source.send(bias, &[outputs])?,
             )
         };
         Ok(Self {
@@ -171,11 +171,15 @@ impl Conv2d {
             Weight::Packed(weight) if on_cpu(x) => self.packed(weight, x, before, plus),
             Weight::Packed(_) => bail!("a convolution on the CPU was given {x:?}"),
             Weight::Plain(weight, bias) => {
-                let y = self.plain(weight, bias, &before.plain(x)?)?;
+                let y = self.plain(weight, &before.plain(x)?)?;
+                let finish = |y| finished(y, Some(bias), None);
                 match plus {
-                    Some(plus) if plus.dims() == shape => add(&y, plus),
-                    Some(plus) => add_to_pixels(&y, plus),
-                    None => Ok(y),
+                    Some(plus) if plus.dims() == shape && fused::takes(&y, self.outputs) => {
+                        fused::join(plus, &y, None, Some(bias))?.launch()
+                    }
+                    Some(plus) if plus.dims() == shape => add(&finish(y)?, plus),
+                    Some(plus) => add_to_pixels(&finish(y)?, plus),
+                    None => finish(y),
                 }
             }
         }
@@ -315,7 +319,8 @@ impl Conv2d {
         });
     }
 
-    fn plain(&self, weight: &Tensor, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+    /// Without its bias.
+    fn plain(&self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
         let Geometry {
             before,
             after,
@@ -325,8 +330,7 @@ impl Conv2d {
         let x = channels_first(x)?
             .pad_with_zeros(2, before[0], after[0])?
             .pad_with_zeros(3, before[1], after[1])?;
-        let y = x.conv2d(weight, 0, stride, 1, 1)?.broadcast_add(bias)?;
-        channels_last(&y)
+        channels_last(&x.conv2d(weight, 0, stride, 1, 1)?)
     }
 }
 

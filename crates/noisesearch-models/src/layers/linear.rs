@@ -1,7 +1,7 @@
 //! `y = x · weightᵀ + bias` over the last dimension.
 
 use super::floats::{PART, Summand, floats, on_cpu, share};
-use super::{Activation, Loaded, Source, SumOrder, activate, add};
+use super::{Activation, Loaded, Source, SumOrder, activate, add, add_gated, fused, gated};
 use crate::nn::gemm::{Epilogue, PackedWeight, Windows};
 use crate::nn::isa::Isa;
 use candle_core::{D, Result, Tensor, bail};
@@ -121,7 +121,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
             Weight::Packed(weight) => self.packed(weight, x, None, None),
-            Weight::Plain(weight, bias) => self.plain(weight, bias.as_ref(), x),
+            Weight::Plain(weight, bias) => finished(self.product(weight, x)?, bias.as_ref(), None),
         }
     }
 
@@ -129,16 +129,51 @@ impl Linear {
     pub fn added(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         match &self.weight {
             Weight::Packed(weight) => self.packed(weight, x, None, Some(y)),
-            Weight::Plain(..) => add(&self.forward(x)?, y),
+            Weight::Plain(weight, bias) => {
+                let product = self.product(weight, x)?;
+                if fused::takes(&product, self.outputs) {
+                    return fused::join(y, &product, None, bias.as_ref())?.launch();
+                }
+                add(&finished(product, bias.as_ref(), None)?, y)
+            }
         }
+    }
+
+    /// The same times a gate, added to a stream: [`add_gated`]. `x` is gone before that.
+    pub fn added_gated(&self, x: Tensor, stream: &Tensor, gate: &Tensor) -> Result<Tensor> {
+        if let Weight::Plain(weight, bias) = &self.weight {
+            let product = self.product(weight, &x)?;
+            drop(x);
+            if fused::takes(&product, self.outputs) {
+                return fused::join(stream, &product, Some(gate), bias.as_ref())?.launch();
+            }
+            return add_gated(stream, gate, &finished(product, bias.as_ref(), None)?);
+        }
+        let y = self.forward(&x)?;
+        drop(x);
+        add_gated(stream, gate, &y)
     }
 
     /// The same, then an activation.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match &self.weight {
             Weight::Packed(weight) => self.packed(weight, x, Some(activation), None),
-            Weight::Plain(..) => activate(&self.forward(x)?, activation),
+            Weight::Plain(weight, bias) => {
+                finished(self.product(weight, x)?, bias.as_ref(), Some(activation))
+            }
         }
+    }
+
+    /// The same, of which one half opens the other: [`gated`], `[.., outputs / 2]`.
+    pub fn gated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        if let Weight::Plain(weight, bias) = &self.weight {
+            let product = self.product(weight, x)?;
+            if fused::takes(&product, self.outputs / 2) {
+                return fused::gated(&product, bias.as_ref(), activation)?.launch();
+            }
+            return gated(&finished(product, bias.as_ref(), None)?, activation);
+        }
+        gated(&self.forward(x)?, activation)
     }
 
     fn packed(
@@ -180,16 +215,36 @@ impl Linear {
         Tensor::from_vec(out, shape, x.device())
     }
 
-    fn plain(&self, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+    /// `x: [.., inputs]` times the weight, `[.., outputs]`.
+    fn product(&self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
         let mut shape = x.dims().to_vec();
         let rows = x.elem_count() / self.inputs;
-        let y = x.reshape((rows, self.inputs))?.matmul(weight)?;
-        let y = match bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
         *shape.last_mut().unwrap_or(&mut 0) = self.outputs;
-        y.reshape(shape)
+        x.reshape((rows, self.inputs))?
+            .matmul(weight)?
+            .reshape(shape)
+    }
+}
+
+/// A product plus its bias, then an activation, elsewhere than in f32 on the CPU.
+pub(crate) fn finished(
+    product: Tensor,
+    bias: Option<&Tensor>,
+    activation: Option<Activation>,
+) -> Result<Tensor> {
+    if bias.is_none() && activation.is_none() {
+        return Ok(product);
+    }
+    if fused::takes(&product, fused::width(&product)) {
+        return fused::activate(&product, bias, activation)?.launch();
+    }
+    let y = match bias {
+        Some(bias) => product.broadcast_add(bias)?,
+        None => product,
+    };
+    match activation {
+        Some(activation) => activate(&y, activation),
+        None => Ok(y),
     }
 }
 

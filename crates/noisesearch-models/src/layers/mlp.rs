@@ -32,6 +32,12 @@ impl Mlp {
         self.second
             .forward(&self.first.activated(x, self.activation)?)
     }
+
+    /// The same times a gate, added to a stream.
+    pub fn added_gated(&self, x: &Tensor, stream: &Tensor, gate: &Tensor) -> Result<Tensor> {
+        let inside = self.first.activated(x, self.activation)?;
+        self.second.added_gated(inside, stream, gate)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A sequence is `[b, tokens, channels]`, an image `[b, height, width, channels]`: channels are
 //! always innermost, so a 1x1 convolution is a [`Linear`] and an image is a sequence by `reshape`.
 //! On the CPU a layer holds packed weights, f32, bf16 or int8, and runs the kernels of
-//! [`crate::nn`] with all threads; elsewhere it holds tensors and runs candle's operations. Both
+//! [`crate::nn`] with all threads; elsewhere it holds tensors and runs candle's operations, and on
+//! a CUDA device kernels of ours around the products (`fused`). All
 //! follow one formula, which the tests compute again. On the CPU a row's result does not depend on
 //! its neighbours, on the batch or on the number of threads, bit for bit.
 
@@ -12,6 +13,7 @@ mod attention;
 mod conv;
 mod embed;
 mod floats;
+mod fused;
 mod linear;
 mod mlp;
 mod norm;
@@ -28,8 +30,9 @@ pub use embed::{Order, timestep, timestep_closed};
 pub(crate) use floats::floats;
 pub use floats::{channels_first, channels_last};
 pub use linear::Linear;
+pub(crate) use linear::finished;
 pub use mlp::Mlp;
-pub(crate) use norm::standardised;
+pub(crate) use norm::modulated;
 pub use norm::{GroupNorm, LayerNorm, RmsNorm};
 pub use residual::{add, add_gated, add_to_pixels};
 pub use rotary::Rotary;

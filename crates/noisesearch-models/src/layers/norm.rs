@@ -1,7 +1,7 @@
 //! Layer norm, RMS norm and group norm.
 
 use super::floats::{floats, on_cpu, share};
-use super::{Loaded, Source};
+use super::{Activation, Loaded, Source, fused};
 use crate::nn::group_norm;
 use crate::nn::isa::Isa;
 use crate::nn::norm::{self, Affine};
@@ -38,6 +38,10 @@ impl LayerNorm {
 
     /// `x: [.., channels]`, same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if fused::takes(x, self.scale.elem_count()) {
+            let affine = [&self.scale, &self.shift];
+            return fused::layer_norm(x, affine, 0.0, self.eps)?.launch();
+        }
         if !on_cpu(x) {
             let y = standardised(x, self.eps)?.to_dtype(x.dtype())?;
             return y.broadcast_mul(&self.scale)?.broadcast_add(&self.shift);
@@ -58,9 +62,7 @@ impl LayerNorm {
     pub fn modulated(&self, x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
         let (_, tokens, channels) = x.dims3()?;
         if !on_cpu(x) {
-            let scale = scale.affine(1.0, 1.0)?.unsqueeze(1)?;
-            let y = standardised(x, self.eps)?.to_dtype(x.dtype())?;
-            return y.broadcast_mul(&scale)?.broadcast_add(&shift.unsqueeze(1)?);
+            return modulated(x, shift, scale, self.eps);
         }
         let mut out = vec![0.0; x.elem_count()];
         let [x, shift, scale] = [x.contiguous()?, shift.contiguous()?, scale.contiguous()?];
@@ -80,6 +82,16 @@ impl LayerNorm {
     }
 }
 
+/// [`LayerNorm::modulated`] elsewhere than in f32 on the CPU.
+pub(crate) fn modulated(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f32) -> Result<Tensor> {
+    if fused::takes(x, fused::width(x)) {
+        return fused::layer_norm(x, [scale, shift], 1.0, eps)?.launch();
+    }
+    let scale = scale.affine(1.0, 1.0)?.unsqueeze(1)?;
+    let y = standardised(x, eps)?.to_dtype(x.dtype())?;
+    y.broadcast_mul(&scale)?.broadcast_add(&shift.unsqueeze(1)?)
+}
+
 /// `scale * x / sqrt(mean(x^2) + eps)` over the last dimension.
 #[derive(Debug)]
 pub struct RmsNorm {
@@ -94,8 +106,23 @@ impl RmsNorm {
         Ok(Self { scale, eps })
     }
 
+    /// The same for every head of `x: [b, tokens, heads * channels]`, which may be a part of a
+    /// larger tensor; same shape, contiguous.
+    pub fn by_heads(&self, x: &Tensor) -> Result<Tensor> {
+        let channels = self.scale.elem_count();
+        if fused::takes(x, channels) {
+            return fused::rms_norm(x, &self.scale, self.eps)?.launch();
+        }
+        let (b, tokens, width) = x.dims3()?;
+        let heads = x.reshape((b, tokens, width / channels, channels))?;
+        self.forward(&heads)?.reshape(x.shape())
+    }
+
     /// `x: [.., channels]`, same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if fused::takes(x, self.scale.elem_count()) {
+            return fused::rms_norm(x, &self.scale, self.eps)?.launch();
+        }
         if !on_cpu(x) {
             let wide = x.to_dtype(DType::F32)?;
             let mean = wide.sqr()?.mean_keepdim(D::Minus1)?;
@@ -177,6 +204,16 @@ impl GroupNorm {
     }
 
     fn plain(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
+        if fused::takes(x, self.channels) {
+            let norm = fused::Groups {
+                scale: &self.scale,
+                shift: &self.shift,
+                groups: self.groups,
+                eps: self.eps,
+            };
+            let function = silu.then_some(Activation::Silu);
+            return fused::group_norm(x, &norm, function, fused::Call::launch);
+        }
         let (b, channels) = (x.dim(0)?, x.dim(D::Minus1)?);
         let pixels = x.elem_count() / b / channels;
         let grouped = x.reshape((b, pixels, self.groups, channels / self.groups))?;
@@ -204,7 +241,7 @@ fn by_rows(x: &Tensor, work: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Tenso
 }
 
 /// `(x - mean) / sqrt(var + eps)` over the last dimension, in f32.
-pub(crate) fn standardised(x: &Tensor, eps: f32) -> Result<Tensor> {
+fn standardised(x: &Tensor, eps: f32) -> Result<Tensor> {
     let x = x.to_dtype(DType::F32)?;
     let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = x.sqr()?.mean_keepdim(D::Minus1)?;

@@ -1,11 +1,15 @@
 //! What a branch adds to the stream it left.
 
 use super::floats::{copied, floats, on_cpu, share};
+use super::fused;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// `x + y`, of one shape.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    if fused::takes(x, fused::width(x)) && x.shape() == y.shape() {
+        return fused::join(x, y, None, None)?.launch();
+    }
     if !on_cpu(x) || x.shape() != y.shape() {
         return x + y;
     }
@@ -23,6 +27,9 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// `x + gate * y` with `x, y: [b, tokens, channels]` and `gate: [b, channels]`.
 pub fn add_gated(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (_, tokens, channels) = x.dims3()?;
+    if fused::takes(x, channels) {
+        return fused::join(x, y, Some(gate), None)?.launch();
+    }
     if !on_cpu(x) {
         return x + y.broadcast_mul(&gate.unsqueeze(1)?)?;
     }
@@ -43,6 +50,9 @@ pub fn add_gated(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// `x + y` at every pixel, with `x: [b, h, w, channels]` and `y: [b, channels]`.
 pub fn add_to_pixels(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (b, h, w, channels) = x.dims4()?;
+    if fused::takes(x, channels) {
+        return fused::activate(x, Some(y), None)?.launch();
+    }
     if !on_cpu(x) || y.dims() != [b, channels] {
         return x.broadcast_add(&y.unsqueeze(1)?.unsqueeze(1)?);
     }

@@ -1,7 +1,7 @@
 //! Rotary positions.
 
-use super::Place;
 use super::floats::{copied, floats, on_cpu, share};
+use super::{Place, fused};
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -38,6 +38,9 @@ impl Rotary {
         let (_, n, channels) = x.dims3()?;
         if n != tokens || half == 0 || channels % (2 * half) != 0 {
             bail!("rotary positions of {tokens} tokens and {half} frequencies over {x:?}")
+        }
+        if fused::takes(x, 2 * half) {
+            return fused::rotary(x, &self.cos, &self.sin)?.launch();
         }
         if !on_cpu(x) {
             return self.plain(x);

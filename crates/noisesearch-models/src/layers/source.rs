@@ -96,6 +96,16 @@ impl Place {
         }
     }
 
+    /// The CUDA device of this number, with one stream for all threads: loading, solving and
+    /// decoding are on threads of their own, and by default each of these would have a stream of
+    /// its own, in no order with the others.
+    ///
+    /// # Errors
+    /// There is no such device, or the program was built without CUDA.
+    pub fn cuda_device(index: usize) -> candle_core::Result<Device> {
+        Device::new_cuda_with_stream(index)
+    }
+
     /// The CPU, with matrices and their products in bf16, in this order of summands.
     pub fn cpu_in_bf16(order: Order) -> Self {
         Self::cpu_with(Products::Bf16(order))

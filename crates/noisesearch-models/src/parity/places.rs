@@ -27,7 +27,7 @@ fn named(name: &str) -> Result<Device> {
     match (name, index) {
         ("cpu", _) => Ok(Device::Cpu),
         ("metal", _) => Device::new_metal(0),
-        (_, Some(Ok(index))) => Device::new_cuda(index),
+        (_, Some(Ok(index))) => Place::cuda_device(index),
         _ => bail!("{TEST_DEVICE} is `{name}`; it is cpu, cuda:0 or metal"),
     }
 }

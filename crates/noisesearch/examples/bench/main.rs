@@ -11,7 +11,7 @@ mod images;
 mod pipeline;
 mod transformers;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use noisesearch_models::layers::{Place, Products, SumOrder};
 use serde_json::Value;
 use std::error::Error;
@@ -52,7 +52,7 @@ fn place(text: &str) -> Fallible<Place> {
                 return Err(format!("no precision `{other}` on a GPU; there are f32, bf16").into());
             }
         };
-        let device = Device::new_cuda(index.parse()?)?;
+        let device = Place::cuda_device(index.parse()?)?;
         return Ok(Place {
             device,
             dtype,

@@ -4,7 +4,7 @@
 use super::FluxConfig;
 use crate::layers::{
     Activation, Attend, LayerNorm, Linear, Loaded, Mlp, RmsNorm, Rotary, Source, activate,
-    add_gated, attention,
+    attention,
 };
 use candle_core::{D, Result, Tensor};
 
@@ -40,12 +40,9 @@ impl Qkv {
 
     /// `x: [b, tokens, d]` to three of the same shape.
     fn forward(&self, x: &Tensor) -> Result<[Tensor; 3]> {
-        let (b, tokens, d) = x.dims3()?;
+        let d = x.dim(D::Minus1)?;
         let all = self.project.forward(x)?;
-        let by_head = |i| -> Result<Tensor> {
-            let heads = part(&all, i, d)?.reshape((b, tokens, self.heads, d / self.heads))?;
-            self.norms[i].forward(&heads)?.reshape(x.shape())
-        };
+        let by_head = |i: usize| self.norms[i].by_heads(&part(&all, i, d)?);
         Ok([by_head(0)?, by_head(1)?, part(&all, 2, d)?.contiguous()?])
     }
 }
@@ -109,10 +106,10 @@ impl Stream {
     }
 
     /// What follows the attention, whose result is `a`.
-    fn finish(&self, x: &Tensor, a: &Tensor, m: &[Tensor; 6]) -> Result<Tensor> {
-        let x = add_gated(x, &m[2], &self.out.forward(a)?)?;
+    fn finish(&self, x: &Tensor, a: Tensor, m: &[Tensor; 6]) -> Result<Tensor> {
+        let x = self.out.added_gated(a, x, &m[2])?;
         let h = self.norm.modulated(&x, &m[3], &m[4])?;
-        add_gated(&x, &m[5], &self.mlp.forward(&h)?)
+        self.mlp.added_gated(&h, &x, &m[5])
     }
 }
 
@@ -162,8 +159,8 @@ impl Double {
         let a = attention(&q, &k, &joint(2)?, how)?;
         let (n, m) = (text.dim(1)?, image.dim(1)?);
         Ok([
-            self.text.finish(text, &a.narrow(1, 0, n)?, &of_text)?,
-            self.image.finish(image, &a.narrow(1, n, m)?, &of_image)?,
+            self.text.finish(text, a.narrow(1, 0, n)?, &of_text)?,
+            self.image.finish(image, a.narrow(1, n, m)?, &of_image)?,
         ])
     }
 }
@@ -200,7 +197,7 @@ impl Single {
         let a = attention(&turn.apply(&q)?, &turn.apply(&k)?, &v, how)?;
         let inside = self.widen.activated(&h, Activation::GeluTanh)?;
         let both = Tensor::cat(&[&a, &inside], 2)?;
-        add_gated(x, &gate, &self.narrow.forward(&both)?)
+        self.narrow.added_gated(both, x, &gate)
     }
 }
 

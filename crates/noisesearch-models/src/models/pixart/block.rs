@@ -1,9 +1,7 @@
 //! A block of PixArt.
 
 use super::PixArtConfig;
-use crate::layers::{
-    Activation, Attend, LayerNorm, Linear, Loaded, Mlp, Source, add, add_gated, attention,
-};
+use crate::layers::{Activation, Attend, LayerNorm, Linear, Loaded, Mlp, Source, add, attention};
 use crate::models::rows::Run;
 use candle_core::{D, Result, Tensor};
 
@@ -55,17 +53,17 @@ impl Block {
         let all = (&self.table + modulation)?;
         let m = |i: usize| all.narrow(0, i, 1)?.broadcast_as((b, d))?.contiguous();
         let h = self.norm.modulated(&x, &m(0)?, &m(1)?)?;
-        x = add_gated(&x, &m(2)?, &self.attend(h)?)?;
+        x = self.out.added_gated(self.attend(h)?, &x, &m(2)?)?;
         x = add(&x, &self.cross.forward(&x, captions, runs)?)?;
         let h = self.norm.modulated(&x, &m(3)?, &m(4)?)?;
-        add_gated(&x, &m(5)?, &self.mlp.forward(&h)?)
+        self.mlp.added_gated(&h, &x, &m(5)?)
     }
 
-    /// The self-attention of `h: [b, tokens, d]`.
+    /// The self-attention of `h: [b, tokens, d]`, before its last layer.
     fn attend(&self, h: Tensor) -> Result<Tensor> {
         let [q, k, v] = self.queries_keys_values(h)?;
         let how = Attend::like(&self.out, self.heads);
-        self.out.forward(&attention(&q, &k, &v, how)?)
+        attention(&q, &k, &v, how)
     }
 
     fn queries_keys_values(&self, h: Tensor) -> Result<[Tensor; 3]> {

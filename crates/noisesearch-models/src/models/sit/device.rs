@@ -4,7 +4,9 @@ use super::block::LAYER_NORM_EPS;
 use super::parts::{BlockParts, Parts, Raw, read};
 use super::{SitConfig, TimeAxis};
 use crate::denoiser::{Encoded, Network};
-use crate::layers::{Activation, Attend, Place, activate, attention, standardised};
+use crate::layers::{
+    Activation, Attend, Place, activate, add_gated, attention, finished, modulated,
+};
 use crate::models::patches::cut;
 use crate::parity::Watch;
 use candle_core::{D, DType, Device, Result, Tensor};
@@ -25,7 +27,8 @@ pub struct DeviceSit {
 struct Dense {
     /// `[inputs, outputs]`.
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
+    outputs: usize,
 }
 
 impl Dense {
@@ -34,19 +37,28 @@ impl Dense {
         let weight = send(raw.weight, &[outputs, raw.inputs], place)?;
         Ok(Self {
             weight: weight.t()?.contiguous()?,
-            bias: send(raw.bias, &[outputs], place)?,
+            bias: Some(send(raw.bias, &[outputs], place)?),
+            outputs,
         })
     }
 
     /// `x: [.., inputs]` to `[.., outputs]`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.then(x, None)
+    }
+
+    /// The same, then an activation.
+    fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.then(x, Some(activation))
+    }
+
+    fn then(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
         let mut shape = x.dims().to_vec();
-        let rows = x.flatten_to(D::Minus2)?;
-        let y = rows.matmul(&self.weight)?.broadcast_add(&self.bias)?;
         if let Some(last) = shape.last_mut() {
-            *last = self.bias.elem_count();
+            *last = self.outputs;
         }
-        y.reshape(shape)
+        let product = x.flatten_to(D::Minus2)?.matmul(&self.weight)?;
+        finished(product.reshape(shape)?, self.bias.as_ref(), activation)
     }
 }
 
@@ -101,7 +113,7 @@ impl DeviceSit {
         let features = self.config.time_features(at)?;
         let time = send(features, &[1, super::TIME_FEATURES], &self.place)?;
         let [first, second] = &self.parts.time;
-        let time = second.forward(&activate(&first.forward(&time)?, Activation::Silu)?)?;
+        let time = second.forward(&first.activated(&time, Activation::Silu)?)?;
         let classes = rows.iter().map(|row| Ok(self.config.class_of(row)? as u32));
         let classes = Tensor::new(classes.collect::<Result<Vec<_>>>()?, &self.place.device)?;
         let class = self.class_table.index_select(&classes, 0)?;
@@ -126,10 +138,10 @@ impl DeviceSit {
         let [q, k, v] = [0, 1, 2].map(|i| part(&qkv, i, 3));
         let how = Attend::heads(self.config.heads);
         let h = attention(&q?, &k?, &v?, how)?;
-        let x = gated(x, &m(2)?, &block.project.forward(&h)?)?;
+        let x = add_gated(x, &m(2)?, &block.project.forward(&h)?)?;
         let h = modulated(&x, &m(3)?, &m(4)?, self.config.norm_eps)?;
-        let inside = activate(&block.widen.forward(&h)?, Activation::GeluTanh)?;
-        gated(&x, &m(5)?, &block.narrow.forward(&inside)?)
+        let inside = block.widen.activated(&h, Activation::GeluTanh)?;
+        add_gated(&x, &m(5)?, &block.narrow.forward(&inside)?)
     }
 
     /// `[b, tokens, dy, dx, channels]` to `[b, channels, h, w]`, on the CPU.
@@ -154,18 +166,6 @@ impl DeviceSit {
 fn part(x: &Tensor, i: usize, parts: usize) -> Result<Tensor> {
     let size = x.dim(D::Minus1)? / parts;
     x.narrow(D::Minus1, i * size, size)?.contiguous()
-}
-
-/// `(1 + scale) norm(x) + shift` with `x: [b, tokens, d]` and `shift, scale: [b, d]`.
-fn modulated(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f32) -> Result<Tensor> {
-    let y = standardised(x, eps)?.to_dtype(x.dtype())?;
-    let scale = scale.affine(1.0, 1.0)?.unsqueeze(1)?;
-    y.broadcast_mul(&scale)?.broadcast_add(&shift.unsqueeze(1)?)
-}
-
-/// `x + gate y` with `gate: [b, d]`.
-fn gated(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
-    x + y.broadcast_mul(&gate.unsqueeze(1)?)?
 }
 
 impl Network for DeviceSit {

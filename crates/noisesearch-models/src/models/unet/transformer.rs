@@ -7,9 +7,7 @@
 //! ```
 
 use super::UNetConfig;
-use crate::layers::{
-    Activation, Attend, GroupNorm, LayerNorm, Linear, Loaded, Source, attention, gated,
-};
+use crate::layers::{Activation, Attend, GroupNorm, LayerNorm, Linear, Loaded, Source, attention};
 use candle_core::{Result, Tensor};
 
 /// Added to the variance of the group norm, which is not `norm_eps` of the configuration.
@@ -91,8 +89,8 @@ impl Block {
         let x = self.own.added(&h, &h, x)?;
         let h = self.norm2.forward(&x)?;
         let x = self.cross.added(&h, words, &x)?;
-        let h = self.widen.forward(&self.norm3.forward(&x)?)?;
-        let h = gated(&h, Activation::Gelu)?;
+        let h = self.norm3.forward(&x)?;
+        let h = self.widen.gated(&h, Activation::Gelu)?;
         self.narrow.added(&h, &x)
     }
 }
