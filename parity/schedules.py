@@ -8,7 +8,7 @@ Re-derived, in exact rational or 50-digit arithmetic, from the formulas of
     linear interpolation of ln alpha;
   * Stable Diffusion 3 (arXiv 2403.03206): the shift of flow times.
 Whole indices of "trailing" steps are those of diffusers v0.42.1 itself: its DDIM, DPM-Solver++ and
-Euler schedulers, which agree.
+Euler schedulers, which agree; "flow" is its scheduler of FLUX.1 as its pipeline calls it.
 Run: parity/.venv/bin/python parity/schedules.py
 """
 
@@ -82,6 +82,22 @@ def indices(steps):
     return found[0] + [0.0]
 
 
+def flow(side, steps, dev=True):
+    """The sigmas of FLUX.1 for a square image, as diffusers' pipeline asks for them."""
+    import diffusers
+    import numpy
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    # scheduler_config.json of FLUX.1-dev, and of -schnell.
+    config = {"base_image_seq_len": 256, "base_shift": 0.5, "max_image_seq_len": 4096,
+              "max_shift": 1.15, "num_train_timesteps": 1000, "shift": 3.0 if dev else 1.0,
+              "use_dynamic_shifting": dev}
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**config)
+    mu = calculate_shift((side // 16) ** 2, 256, 4096, 0.5, 1.15)
+    scheduler.set_timesteps(sigmas=numpy.linspace(1, 1 / steps, steps), mu=mu)
+    return {"config": config, "side": side, "steps": steps, "sigmas": scheduler.sigmas.tolist()}
+
+
 def main():
     root = lambda x: Decimal(x).sqrt()
     betas = {
@@ -95,6 +111,8 @@ def main():
         "shift": {str(s): shifted(s, 8) for s in (1.0, 3.0, 0.5)},
         "trailing": {str(n): trailing(n) for n in (1, 4, 10, 50)},
         "indices": {str(n): indices(n) for n in (3, 7, 16, 30, 48)},
+        "flow": [flow(512, 4), flow(512, 28), flow(768, 15), flow(1024, 4), flow(1024, 28),
+                 flow(1024, 50), flow(1536, 28), flow(512, 4, False), flow(1024, 4, False)],
     }
     out = Path(__file__).parent / "goldens" / "schedules.json"
     out.parent.mkdir(exist_ok=True)

@@ -2,12 +2,13 @@
 
     python parity/tokens.py
 
-Writes goldens/clip-tokens.json, goldens/t5-tokens.json and the folders goldens/clip-tokenizer and
+Writes goldens/clip-tokens.json, goldens/t5-tokens.json, goldens/added-tokens.json and the folders goldens/clip-tokenizer and
 goldens/t5-tokenizer. The vocabularies are trained here, on parity/texts.py: published ones cannot
 be committed, but for CLIP's own, which the program carries (parity/clip_vocabulary.py).
 """
 import json
 import os
+import shutil
 import tempfile
 
 import open_clip
@@ -129,6 +130,24 @@ def t5():
     write("t5-tokens", origin=ORIGIN, texts=texts.PROMPTS, ids=ids)
 
 
+def added():
+    """Folders of early versions of transformers: further tokens in added_tokens.json."""
+    text = "a <extra_id_0> b <extra_id_99> <toy> c <TOY> Ink ink x<toy>y"
+    clip = {"<toy>": 730, "Ink": 731}
+    first = sentencepiece.SentencePieceProcessor(
+        os.path.join(GOLDENS, "t5-tokenizer", "spiece.model")).vocab_size()
+    # PixArt's has all hundred of these; the model's own ids count.
+    t5 = {f"<extra_id_{i}>": first + 99 - i for i in range(100)} | {"<toy>": first + 100}
+    golden = {}
+    for name, kind, ids in (("clip", CLIPTokenizer, clip), ("t5", T5Tokenizer, t5)):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(os.path.join(GOLDENS, name + "-tokenizer"), folder, dirs_exist_ok=True)
+            save(folder, "added_tokens.json", ids)
+            golden[name] = [ids, kind.from_pretrained(folder)(text).input_ids]
+    save(GOLDENS, "added-tokens.json", {"origin": ORIGIN, "text": text, **golden})
+
+
 if __name__ == "__main__":
     clip()
     t5()
+    added()

@@ -9,7 +9,7 @@ const LAB: &str = "lab/.venv/bin/python";
 const REFERENCES: &str = "parity/.venv/bin/python";
 
 /// Scripts that make golden values and manifests from reference implementations.
-const PARITY: [&str; 21] = [
+const PARITY: [&str; 22] = [
     "schedules",
     "clip_vocabulary",
     "tokens",
@@ -31,6 +31,7 @@ const PARITY: [&str; 21] = [
     "image_reward",
     "inception",
     "metrics",
+    "convert",
 ];
 
 /// Makes the environment of `folder` once, from its `requirements.txt`.

@@ -151,7 +151,14 @@ impl ClipTokenizer {
         let marks = "which marks the start, end or padding of a text";
         let ids = names
             .each_ref()
-            .map(|name| id(vocabulary, name.text(), marks));
+            .map(|name| match id(vocabulary, name.text(), marks) {
+                Err(error) => {
+                    let mut added = added.iter();
+                    let found = added.find(|(_, added)| added.text() == name.text());
+                    found.map(|(id, _)| *id).ok_or(error)
+                }
+                found => found,
+            });
         let [start, end, pad] = ids;
         let marks = [start?, end?, pad?];
         // What is said of an added token counts; else one that is named twice, once by its text

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Files that name special tokens.
 pub(super) const NAMING: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
+/// Further tokens by name, in folders of early versions of transformers.
+pub(super) const ADDED: &str = "added_tokens.json";
+
 /// The file that has everything, for folders without the others.
 pub(super) const WHOLE: &str = "tokenizer.json";
 
@@ -33,7 +36,7 @@ impl Files {
             Ok(None) => Ok(false),
             Err(error) => Err(error),
         };
-        for name in NAMING {
+        for name in NAMING.into_iter().chain([ADDED]) {
             read(name)?;
         }
         let mut all = true;

@@ -1,7 +1,7 @@
 //! Tokens that text may name, such as `</s>`: they are found before anything else is done to it.
 
 use super::TextError;
-use super::files::{Files, NAMING};
+use super::files::{ADDED, Files, NAMING};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -107,7 +107,31 @@ impl Names {
             names.extra_ids = names.extra_ids.or(more.extra_ids);
             names.added.extend(more.added);
         }
+        if names.added.is_empty()
+            && let Some(ids) = files.json(ADDED)?
+        {
+            names.added = names.described(ids);
+        }
         Ok(names)
+    }
+
+    /// Tokens of which a folder says only their ids: looked for when a text is clean, but for
+    /// those that are described elsewhere.
+    fn described(&self, ids: BTreeMap<String, u32>) -> BTreeMap<u32, Name> {
+        let elsewhere = [&self.bos_token, &self.eos_token, &self.pad_token];
+        let describe = |(content, id): (String, u32)| {
+            let mut known = elsewhere.into_iter().flatten();
+            let known = known.find(|name| name.text() == content);
+            let normalized = known.is_none_or(Name::normalized);
+            (
+                id,
+                Name::Described {
+                    content,
+                    normalized,
+                },
+            )
+        };
+        ids.into_iter().map(describe).collect()
     }
 
     /// Names of the start, the end and the padding of a text.

@@ -128,9 +128,14 @@ impl T5Tokenizer {
     fn new(
         charsmap: Charsmap,
         unigram: Unigram,
-        specials: Vec<(String, u32)>,
-        names: Names,
+        mut specials: Vec<(String, u32)>,
+        mut names: Names,
     ) -> Result<Self, TextError> {
+        // The model's own tokens keep their ids.
+        let own: HashSet<String> = specials.iter().map(|(name, _)| name.clone()).collect();
+        let added = std::mem::take(&mut names.added).into_iter();
+        let added = added.filter(|(_, name)| !own.contains(name.text()));
+        specials.extend(added.map(|(id, name)| (name.text().to_owned(), id)));
         check_count(specials.len())?;
         let [_, end, pad] = names.or(END, END, PAD);
         let id = |token: Name| match specials.iter().find(|(name, _)| name == token.text()) {

@@ -128,6 +128,38 @@ fn added_tokens_are_read_where_they_are_described() {
     }
 }
 
+/// Folders of early versions of transformers, as PixArt's tokenizer is published.
+#[test]
+fn golden_tokens_of_folders_with_added_tokens() {
+    #[derive(Deserialize)]
+    struct Golden {
+        text: String,
+        clip: (serde_json::Value, Vec<u32>),
+        t5: (serde_json::Value, Vec<u32>),
+    }
+    let golden: Golden = serde_json::from_slice(golden!("added-tokens.json")).unwrap();
+    let (added, want) = golden.clip;
+    let clip = with("added_tokens.json", added.to_string().as_bytes()).unwrap();
+    assert_eq!(clip.encode(&golden.text)[..want.len()], want);
+    let (added, want) = golden.t5;
+    let t5 = T5Tokenizer::from_files(&Files::new([
+        (
+            "spiece.model",
+            golden!("t5-tokenizer/spiece.model").to_vec(),
+        ),
+        ("added_tokens.json", added.to_string().into_bytes()),
+    ]));
+    assert_eq!(t5.unwrap().encode(&golden.text, want.len()).0, want);
+    let error = with("added_tokens.json", b"[1]").unwrap_err().to_string();
+    assert!(error.contains("added_tokens.json"), "{error}");
+    let padding = br#"{"pad_token": "[PAD]"}"#.to_vec();
+    let mut files = clip_files();
+    files.push(("tokenizer_config.json", padding));
+    files.push(("added_tokens.json", br#"{"[PAD]": 730}"#.to_vec()));
+    let padded = ClipTokenizer::from_files(&Files::new(files)).unwrap();
+    assert_eq!(padded.encode("a")[76], 730);
+}
+
 #[test]
 fn golden_tokens_of_openai_vocabulary() {
     let golden = clip_golden();

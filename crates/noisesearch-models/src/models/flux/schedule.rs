@@ -156,6 +156,36 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_the_sigmas_of_the_reference() {
+        #[derive(Deserialize)]
+        struct Golden {
+            flow: Vec<Flow>,
+        }
+        #[derive(Deserialize)]
+        struct Flow {
+            config: Value,
+            side: usize,
+            steps: u16,
+            sigmas: Vec<f32>,
+        }
+        let golden = include_bytes!("../../../../../parity/goldens/schedules.json");
+        let golden: Golden = serde_json::from_slice(golden).unwrap();
+        assert!(golden.flow.len() >= 9);
+        for flow in golden.flow {
+            let schedule = schedule(flow.config, flow.side / 8).unwrap();
+            let levels = schedule.levels(Level::NOISE, Level::CLEAN, flow.steps);
+            assert_eq!(levels.len(), flow.sigmas.len());
+            for (level, sigma) in levels.iter().zip(flow.sigmas) {
+                let (side, steps, off) = (flow.side, flow.steps, (level.get() - sigma).abs());
+                assert!(
+                    off < 2e-6,
+                    "{side} pixels, {steps} steps: {sigma} off by {off}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn other_spacings_are_refused_by_name() {
         for (field, value) in [
             ("use_karras_sigmas", json!(true)),
