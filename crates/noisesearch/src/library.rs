@@ -201,6 +201,9 @@ fn find(registry: &Registry, name: &str, files: &Files) -> Result<Found, SpecErr
     if !name.is_empty() && path.exists() {
         return at(registry, name, path, None);
     }
+    if name.starts_with(['.', '/', '~']) {
+        return Err(problem(name, "there is no such folder or file"));
+    }
     let Some(hub) = registry.hub.as_ref().filter(|_| is_repository(name)) else {
         return Err(registry.unknown_model(name));
     };

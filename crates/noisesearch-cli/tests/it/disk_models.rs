@@ -247,8 +247,9 @@ const REFUSED: &[(&str, &[&str], &[&str])] = &[
     (
         "./absent",
         &[],
-        &["unknown model `./absent`; known: scenes"],
+        &["model `./absent`: there is no such folder or file"],
     ),
+    ("absent", &[], &["unknown model `absent`; known: scenes"]),
     (
         "tiny",
         &["--device", "cuda:0"],

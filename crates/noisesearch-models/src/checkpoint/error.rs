@@ -9,7 +9,11 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// Not the folder of a model.
-    #[error("{} is no model folder: it has no model_index.json", .0.display())]
+    #[error(
+        "{} is no model folder: it has no model_index.json; name one as diffusers saves it, or a \
+         .safetensors file",
+        .0.display()
+    )]
     NoIndex(PathBuf),
     /// A component that the model needs and the folder lacks.
     #[error("{model} has no `{component}`; add that folder from where the model came from")]

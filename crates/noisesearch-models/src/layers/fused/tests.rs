@@ -1,6 +1,6 @@
 //! The kernels' arithmetic and indices, run by the emulator and held to our CPU kernels.
 
-use super::emulate::{instead, run};
+use super::emulate::{instead, is_there, run};
 use super::*;
 use crate::layers::testing::{close, file, values};
 use crate::layers::{
@@ -39,6 +39,9 @@ fn part(x: &Tensor, first: usize, width: usize) -> Tensor {
 
 #[test]
 fn layer_norms_are_those_of_the_cpu() {
+    if !is_there() {
+        return;
+    }
     // Rows of a warp, and of a block; numbers of rows that fill no block.
     for (channels, tokens) in [(24, 5), (1024, 3), (1032, 2), (3072, 1)] {
         for (format, tolerance) in FORMATS {
@@ -65,6 +68,9 @@ fn layer_norms_are_those_of_the_cpu() {
 
 #[test]
 fn rms_norms_of_heads_are_those_of_the_cpu() {
+    if !is_there() {
+        return;
+    }
     for (dim, heads) in [(16, 3), (128, 2), (2048, 1)] {
         for (format, tolerance) in FORMATS {
             let [qkv, qkv_here] = random(&[2, 5, 3 * heads * dim], 1, format);
@@ -83,6 +89,9 @@ fn rms_norms_of_heads_are_those_of_the_cpu() {
 
 #[test]
 fn softmax_follows_its_formula() {
+    if !is_there() {
+        return;
+    }
     for keys in [7, 77, 1500] {
         for (format, tolerance) in FORMATS {
             let (b, heads, queries) = (2, 2, 3);
@@ -121,6 +130,9 @@ fn softmax_follows_its_formula() {
 
 #[test]
 fn activations_are_those_of_the_cpu() {
+    if !is_there() {
+        return;
+    }
     for (format, tolerance) in FORMATS {
         // More packs than a block has threads, and not a multiple of them.
         let [x, x_here] = rounded((values(&[3, 37, 48], 1) * 6.0).unwrap(), format);
@@ -148,6 +160,9 @@ fn activations_are_those_of_the_cpu() {
 
 #[test]
 fn branches_join_the_stream_as_on_the_cpu() {
+    if !is_there() {
+        return;
+    }
     for (format, tolerance) in FORMATS {
         let [x, x_here] = random(&[2, 35, 40], 1, format);
         let [y, y_here] = random(&[2, 35, 40], 2, format);
@@ -172,6 +187,9 @@ fn branches_join_the_stream_as_on_the_cpu() {
 
 #[test]
 fn rotary_positions_are_those_of_the_cpu() {
+    if !is_there() {
+        return;
+    }
     let (tokens, half) = (9, 8);
     let angles: Vec<f64> = (0..tokens * half).map(|i| i as f64 * 0.7).collect();
     let place = Place::cpu();
@@ -189,6 +207,9 @@ fn rotary_positions_are_those_of_the_cpu() {
 
 #[test]
 fn group_norms_are_those_of_the_cpu() {
+    if !is_there() {
+        return;
+    }
     let place = Place::cpu();
     // One part of an image, several with a short last one, and a group of many channels.
     for (pixels, channels, groups) in [(15, 16, 4), (100, 32, 8), (33, 640, 2)] {
@@ -237,6 +258,9 @@ fn kernels_of(
 
 #[test]
 fn layers_ask_the_kernels_for_what_they_are() {
+    if !is_there() {
+        return;
+    }
     let (x, y) = (values(&[2, 7, 32], 1), values(&[2, 7, 32], 2));
     let (w, b) = (values(&[32, 32], 4), values(&[32], 5));
     let tensors = [("weight", &w), ("bias", &b)];
@@ -263,6 +287,9 @@ fn layers_ask_the_kernels_for_what_they_are() {
 
 #[test]
 fn convolutions_ask_the_kernels_for_what_is_around_them() {
+    if !is_there() {
+        return;
+    }
     let image = values(&[2, 5, 6, 32], 6);
     let (kernel, bias) = (values(&[32, 32, 3, 3], 7), values(&[32], 5));
     let (scale, shift) = (values(&[32], 8), values(&[32], 9));
@@ -291,6 +318,9 @@ fn convolutions_ask_the_kernels_for_what_is_around_them() {
 /// The formulas use f32 throughout and one order for a row, so a row's bits are its own.
 #[test]
 fn a_row_does_not_depend_on_its_batch() {
+    if !is_there() {
+        return;
+    }
     let x = values(&[3, 1, 1040], 1);
     let (w, b) = (values(&[1040], 2), values(&[1040], 3));
     let of = |x: &Tensor| run(&layer_norm(x, [&w, &b], 0.0, 1e-5).unwrap()).unwrap();
