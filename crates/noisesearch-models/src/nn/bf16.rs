@@ -212,7 +212,7 @@ impl Unit {
         how: (usize, Epilogue),
     ) {
         let stride = out.stride;
-        Rounded::blocks(isa, left, |first, rows| {
+        Rounded::blocks(isa, left, self == Self::Tiles, |first, rows| {
             let out = Output {
                 data: &mut out.data[first * stride..],
                 stride,

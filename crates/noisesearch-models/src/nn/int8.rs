@@ -171,6 +171,15 @@ impl Unit {
             _ => Self::Plain,
         }
     }
+
+    /// The bits of an activation that it takes the other way round: the first, where numbers
+    /// without a sign are 128 more.
+    fn flip(self) -> u8 {
+        match self {
+            Self::Quads => 0x80,
+            _ => 0,
+        }
+    }
 }
 
 /// `out: [left rows, outputs] = epilogue(left · panels + bias)`.
@@ -182,7 +191,7 @@ pub(super) fn product(
     (outputs, epilogue): (usize, Epilogue),
 ) {
     let (unit, stride) = (Unit::of(isa), out.stride);
-    Rounded::blocks(isa, left, unit == Unit::Quads, |first, left, scales| {
+    Rounded::blocks(isa, left, unit, |first, left, scales| {
         let job = Job {
             left,
             scales,

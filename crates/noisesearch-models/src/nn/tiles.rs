@@ -6,7 +6,7 @@ mod left;
 use super::isa::{Isa, Kernel, Tiles as Unit, prefetch_far};
 use super::lanes::{Lanes, PANEL};
 use super::windows::Windows;
-pub(super) use left::{Convert, InTiles};
+pub(super) use left::{Convert, Packed};
 use std::cell::RefCell;
 use std::ops::Range;
 

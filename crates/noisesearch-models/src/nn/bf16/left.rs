@@ -6,7 +6,7 @@ use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel, narrow};
 use crate::nn::lanes::PANEL;
-use crate::nn::tiles::{Convert, InTiles, ROWS, TILE};
+use crate::nn::tiles::{Convert, Packed, ROWS, TILE};
 use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -31,8 +31,14 @@ pub(super) fn windows_of_block<T>(left: &Windows<T>) -> usize {
 
 impl Rounded {
     /// Calls `work` with the first row and the rounded rows of one block after the other. There is
-    /// memory behind the rows for reading a whole tile from the last of them.
-    pub fn blocks(isa: Isa, left: Windows, mut work: impl FnMut(usize, Windows<u16>)) {
+    /// memory behind the rows for reading a whole tile from the last of them. See [`Packed::new`]
+    /// about `in_tiles`.
+    pub fn blocks(
+        isa: Isa,
+        left: Windows,
+        in_tiles: bool,
+        mut work: impl FnMut(usize, Windows<u16>),
+    ) {
         let image = left.width < left.count && left.in_place(DEPTH);
         let usual = (BLOCK / (left.runs * left.run_len).max(1)).max(ROWS);
         let rows = match image {
@@ -44,7 +50,7 @@ impl Rounded {
                 let some = first..(first + rows).min(left.count);
                 let block = match image {
                     true => rounded.in_place(isa, left.skip(first, some.len())),
-                    false => rounded.packed(isa, left, some),
+                    false => rounded.packed(isa, left, some, in_tiles),
                 };
                 work(first, block);
             }
@@ -59,17 +65,23 @@ impl Rounded {
         left.over(to)
     }
 
-    /// Rows in tiles, with zeros behind each; what lies behind the last one is not specified.
-    fn packed(&mut self, isa: Isa, left: Windows, rows: Range<usize>) -> Windows<'_, u16> {
-        let (count, tiles) = (rows.len(), InTiles::<DEPTH>::new(&left));
-        let to = self.0.grown(tiles.len(count));
+    /// Rows with zeros behind each; what lies behind the last one is not specified.
+    fn packed(
+        &mut self,
+        isa: Isa,
+        left: Windows,
+        rows: Range<usize>,
+        in_tiles: bool,
+    ) -> Windows<'_, u16> {
+        let (count, packed) = (rows.len(), Packed::new(&left, in_tiles));
+        let to = self.0.grown(packed.len(count));
         isa.run(Pack {
             left,
             rows,
-            tiles,
+            packed,
             to,
         });
-        tiles.rows(to, count)
+        packed.rows(to, count)
     }
 }
 
@@ -77,7 +89,7 @@ impl Rounded {
 struct Pack<'a> {
     left: Windows<'a>,
     rows: Range<usize>,
-    tiles: InTiles<DEPTH>,
+    packed: Packed<DEPTH>,
     to: &'a mut [u16],
 }
 
@@ -102,7 +114,7 @@ impl Pack<'_> {
         for (row, window) in self.rows.enumerate() {
             let [start] = self.left.starts::<1>(window);
             let at = [start, row];
-            let behind = self.tiles.write(&self.left, at, self.to, &Half::<UNIT>);
+            let behind = self.packed.write(&self.left, at, self.to, &Half::<UNIT>);
             self.to[behind].fill(0);
         }
     }

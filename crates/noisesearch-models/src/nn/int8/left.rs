@@ -1,11 +1,11 @@
 //! The left operand in int8: rounded once for all panels, and gathered where tiles cannot read it
 //! in place.
 
-use super::DEPTH;
+use super::{DEPTH, Unit};
 use crate::nn::buffer::Buffer;
 use crate::nn::gemm::Windows;
 use crate::nn::isa::{Isa, Kernel};
-use crate::nn::tiles::{Convert, InTiles, ROWS, TILE};
+use crate::nn::tiles::{Convert, Packed, ROWS, TILE};
 use crate::nn::windows::rows_of_block;
 use std::cell::RefCell;
 
@@ -86,12 +86,12 @@ thread_local! {
 
 impl Rounded {
     /// Calls `work` with the first row, the rows and their scales of one block after the other.
-    /// There is memory behind the rows for reading a whole tile from the last of them. `unsigned`
-    /// numbers have 128 added to them.
+    /// There is memory behind the rows for reading a whole tile from the last of them. For
+    /// [`Unit::Quads`] numbers have 128 added to them.
     pub fn blocks(
         isa: Isa,
         left: Windows,
-        unsigned: bool,
+        unit: Unit,
         mut work: impl FnMut(usize, Windows<u8>, &[f32]),
     ) {
         let k = (left.runs * left.run_len).next_multiple_of(DEPTH);
@@ -103,33 +103,32 @@ impl Rounded {
             (true, false) => rows.next_multiple_of(left.width),
             (false, _) => rows,
         };
-        let flip = if unsigned { 0x80 } else { 0 };
         ROUNDED.with_borrow_mut(|rounded| {
             for first in (0..left.count).step_by(rows) {
                 let some = left.skip(first, rows.min(left.count - first));
                 let (rows, scales) = match some.largest {
-                    Some(largest) => rounded.image(isa, some, flip, largest),
-                    None => rounded.rows(isa, some, flip),
+                    Some(largest) => rounded.image(isa, some, unit, largest),
+                    None => rounded.rows(isa, some, unit),
                 };
                 work(first, rows, scales);
             }
         });
     }
 
-    /// Rows in tiles, with a scale of each. What lies behind a row does not matter: the weight's
+    /// Rows with a scale of each. What lies behind a row does not matter: the weight's
     /// words are zero.
-    fn rows(&mut self, isa: Isa, left: Windows, flip: u8) -> (Windows<'_, u8>, &[f32]) {
-        let tiles = InTiles::<DEPTH>::new(&left);
-        let to = self.gathered.grown(tiles.len(left.count));
+    fn rows(&mut self, isa: Isa, left: Windows, unit: Unit) -> (Windows<'_, u8>, &[f32]) {
+        let packed = Packed::new(&left, unit == Unit::Tiles);
+        let to = self.gathered.grown(packed.len(left.count));
         self.scales.resize(left.count, 0.0);
         isa.run(EachRow {
             left,
-            flip,
-            tiles,
+            flip: unit.flip(),
+            packed,
             to: &mut *to,
             scales: &mut self.scales,
         });
-        (tiles.rows(to, left.count), &self.scales)
+        (packed.rows(to, left.count), &self.scales)
     }
 
     /// Windows into an image that has one scale.
@@ -137,7 +136,7 @@ impl Rounded {
         &mut self,
         isa: Isa,
         left: Windows,
-        flip: u8,
+        unit: Unit,
         largest: Largest,
     ) -> (Windows<'_, u8>, &[f32]) {
         let span = left.span();
@@ -149,27 +148,27 @@ impl Rounded {
             to: &mut numbers[..span],
             how: Round {
                 inverse: largest.inverse(),
-                flip,
+                flip: unit.flip(),
             },
         });
         let rounded = left.over(&*numbers);
         let rows = match left.in_place(DEPTH) {
             true => rounded,
-            false => gather(rounded, &mut self.gathered),
+            false => gather(rounded, unit, &mut self.gathered),
         };
         (rows, &self.scales)
     }
 }
 
-/// Windows in tiles.
-fn gather<'a>(left: Windows<u8>, to: &'a mut Buffer<u8>) -> Windows<'a, u8> {
-    let tiles = InTiles::<DEPTH>::new(&left);
-    let to = to.grown(tiles.len(left.count));
+/// Windows one by one.
+fn gather<'a>(left: Windows<u8>, unit: Unit, to: &'a mut Buffer<u8>) -> Windows<'a, u8> {
+    let packed = Packed::<DEPTH>::new(&left, unit == Unit::Tiles);
+    let to = to.grown(packed.len(left.count));
     for row in 0..left.count {
         let [start] = left.starts::<1>(row);
-        tiles.write(&left, [start, row], to, &Copy);
+        packed.write(&left, [start, row], to, &Copy);
     }
-    tiles.rows(to, left.count)
+    packed.rows(to, left.count)
 }
 
 /// Numbers as they are.
@@ -216,7 +215,7 @@ impl Kernel for Stretch<'_> {
 struct EachRow<'a> {
     left: Windows<'a>,
     flip: u8,
-    tiles: InTiles<DEPTH>,
+    packed: Packed<DEPTH>,
     to: &'a mut [u8],
     scales: &'a mut [f32],
 }
@@ -237,7 +236,7 @@ impl Kernel for EachRow<'_> {
                 inverse: largest.inverse(),
                 flip: self.flip,
             };
-            self.tiles.write(&left, [start, row], self.to, &how);
+            self.packed.write(&left, [start, row], self.to, &how);
         }
     }
 }
