@@ -27,10 +27,13 @@ PAUSE_S = 0.05
 
 
 def processor():
+    """Its name, with the numbers that tell apart those that share one."""
     try:
         with open("/proc/cpuinfo") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+            pairs = (line.split(":", 1) for line in lines if ":" in line)
+            facts = {name.strip(): value.strip() for name, value in pairs}
+        return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
+    except (OSError, KeyError):
         return platform.machine()
 
 
@@ -49,6 +52,14 @@ def matrix_rate(device):
     return 2e-9 * rounds * 8192**3 / (time.perf_counter() - start)
 
 
+def peaks(device):
+    """GFLOP/s of all threads by number format, those that are known."""
+    if device != "cpu":
+        return {"bf16": matrix_rate(device)}
+    rates = zip(PRECISIONS, example("peak", "all").split())
+    return {precision: float(rate) for precision, rate in rates if rate != "-"}
+
+
 def name_of(device):
     import torch
 
@@ -64,7 +75,7 @@ def surroundings(device):
     git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
                          text=True).stdout.strip()
     return {"processor": name_of(device), "threads": THREADS, "load": os.getloadavg()[0],
-            "peak_gflops": float(example("peak", "all")) if device == "cpu" else matrix_rate(device),
+            "peak_gflops": peaks(device),
             "versions": {"noisesearch": git, "torch": torch.__version__,
                          "diffusers": diffusers.__version__,
                          "transformers": transformers.__version__}}

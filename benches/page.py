@@ -21,6 +21,12 @@ def times(seconds):
     return spread([1e3 * s for s in seconds], 1 if middle >= 0.01 else 2) + " ms"
 
 
+def peak_of(precision, result):
+    """That of f32, or else of the only one, where this one was not measured."""
+    peaks = result["peak_gflops"]
+    return peaks.get(precision, peaks.get("f32", peaks.get("bf16")))
+
+
 def table(row, result):
     sides = result["sides"]
     own = {side["precision"]: side for side in sides if side["name"].startswith("noisesearch")}
@@ -30,11 +36,12 @@ def table(row, result):
     for side in sides:
         rate = result["gflop"] / statistics.median(side["seconds"])
         mine = own.get(side["precision"], own["f32"])
+        peak = peak_of(side["precision"], result)
         faster = "" if side in own.values() else spread(
             [peer / us for us, peer in zip(mine["seconds"], side["seconds"])], 2) + " x"
         error = "" if side["error"] is None else f"{side['error']:.1e}"
         yield (f"| {side['name']} | {times(side['seconds'])} | {rate:.0f} "
-               f"| {100 * rate / result['peak_gflops']:.0f} % | {faster} | {error} |")
+               f"| {100 * rate / peak:.0f} % | {faster} | {error} |")
     yield ""
     if row.note:
         yield row.note + "\n"
@@ -50,24 +57,26 @@ def introduction(results):
     yield ("Written by `cargo xtask bench` from `benches/results`. Times and ratios are minimum - "
            "median - maximum; \"noisesearch faster\" is the peer's time over ours of the same "
            "precision (of f32 where there is none), paired run by run. Rates count a multiply-add "
-           "as two, as PyTorch's counter does; shares are of the measured f32 peak of all threads "
-           "(`--example peak`), in every precision; on a GPU of its measured rate of bf16 products. The error is the root mean square of the "
-           "difference from PyTorch in f32, eager (on a GPU in bf16, eager), as a part of that of its result. Weights are "
-           "generated, except the lab's; both sides make the same ones. PyTorch's modes: eager "
-           "unless it says `inductor` (`torch.compile`, weights frozen); `autocast` runs f32 "
-           "weights in bf16, `bf16` has all of them in it.\n")
+           "as two, as PyTorch's counter does; shares are of the measured peak of all threads in the "
+           "same precision, multiply-adds of registers alone (`--example peak`), or in f32 where that "
+           "was not measured; on a GPU of its measured rate of bf16 products. The error is the root "
+           "mean square of the difference from PyTorch in f32, eager (on a GPU in bf16, eager), as a "
+           "part of that of its result. Weights are generated, except the lab's; both sides make the "
+           "same ones. PyTorch's modes: eager unless it says `inductor` (`torch.compile`, weights "
+           "frozen); `autocast` runs f32 weights in bf16, `bf16` has all of them in it.\n")
     measured = {}
     for name, result in results.items():
         rounds = [len(side["seconds"]) for side in result.get("sides", [])]
         figures = result["peak_gflops"], result["load"], rounds
         measured.setdefault(machine(result), []).append((name, *figures))
     for where, rows in measured.items():
-        peaks = [peak for _, peak, _, _ in rows]
+        peaks = ", ".join(f"{spread([peak[name] for _, peak, _, _ in rows if name in peak], 0)} in {name}"
+                          for name in ("f32", "bf16", "int8") if any(name in peak for _, peak, _, _ in rows))
         load = max(load for _, _, load, _ in rows)
         rounds = [count for *_, counts in rows for count in counts]
         runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
         names = "" if len(measured) == 1 else f" ({', '.join(name for name, *_ in rows)})"
-        yield (f"- {where}; measured peak {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s; load "
+        yield (f"- {where}; measured peak {peaks}, in GFLOP/s; load "
                f"before {load:.1f}{runs}{names}")
     yield ""
 

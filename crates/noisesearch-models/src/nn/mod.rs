@@ -25,6 +25,7 @@ pub mod int8;
 pub mod isa;
 mod lanes;
 pub mod norm;
+pub mod peak;
 pub mod resample;
 pub(crate) mod tiles;
 mod windows;
