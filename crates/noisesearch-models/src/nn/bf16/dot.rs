@@ -49,10 +49,16 @@ impl Dots<'_> {
         let starts = left.starts::<M>(row);
         let mut at = 0;
         for run in 0..left.runs {
-            let rows: [&[u16]; M] =
-                starts.map(|start| &left.data[start + run * left.run_step..][..left.run_len]);
-            let words: [&[Words]; Q] =
-                std::array::from_fn(|q| &job.panel(panel + q)[at..][..left.run_len / 2]);
+            // Closures here were not compiled into the loop.
+            let mut rows: [&[[u16; 2]]; M] = [&[]; M];
+            for m in 0..M {
+                let row = &left.data[starts[m] + run * left.run_step..][..left.run_len];
+                rows[m] = row.as_chunks().0;
+            }
+            let mut words: [&[Words]; Q] = [&[]; Q];
+            for q in 0..Q {
+                words[q] = &job.panel(panel + q)[at..][..left.run_len / 2];
+            }
             accumulate(rows, words, &mut sums);
             at += left.run_len / 2;
         }
@@ -65,16 +71,17 @@ impl Dots<'_> {
 
 #[inline(always)]
 fn accumulate<const M: usize, const Q: usize>(
-    rows: [&[u16]; M],
+    rows: [&[[u16; 2]]; M],
     words: [&[Words]; Q],
     sums: &mut [[Lanes; M]; Q],
 ) {
     let pairs = words[0].len();
-    assert!(rows.iter().all(|r| r.len() == 2 * pairs) && words.iter().all(|w| w.len() == pairs));
+    assert!(rows.iter().all(|r| r.len() == pairs) && words.iter().all(|w| w.len() == pairs));
     let mut tile = *sums;
     for i in 0..pairs {
         for m in 0..M {
-            let a = u32::from(rows[m][2 * i]) | u32::from(rows[m][2 * i + 1]) << 16;
+            let [even, odd] = rows[m][i];
+            let a = u32::from(even) | u32::from(odd) << 16;
             for (words, tile) in words.iter().zip(&mut tile) {
                 tile[m] = dot(a, &words[i], tile[m]);
             }

@@ -107,10 +107,16 @@ impl Rows<'_> {
         let starts = left.starts::<M>(row);
         let mut at = 0;
         for run in 0..left.runs {
-            let rows =
-                starts.map(|start| &left.data[start + run * left.run_step..][..left.run_len]);
-            let words: [&[Words]; Q] =
-                std::array::from_fn(|q| &right.panel(panel + q)[at..][..left.run_len / 4]);
+            // Closures here were not compiled into the loop.
+            let mut rows: [&[[u8; 4]]; M] = [&[]; M];
+            for m in 0..M {
+                let row = &left.data[starts[m] + run * left.run_step..][..left.run_len];
+                rows[m] = row.as_chunks().0;
+            }
+            let mut words: [&[Words]; Q] = [&[]; Q];
+            for q in 0..Q {
+                words[q] = &right.panel(panel + q)[at..][..left.run_len / 4];
+            }
             accumulate::<U, M, Q>(rows, words, &mut sums);
             at += left.run_len / 4;
         }
@@ -122,11 +128,10 @@ impl Rows<'_> {
 
 #[inline(always)]
 fn accumulate<U: Multiply, const M: usize, const Q: usize>(
-    rows: [&[u8]; M],
+    rows: [&[[u8; 4]]; M],
     words: [&[Words]; Q],
     sums: &mut [[Sums; M]; Q],
 ) {
-    let rows = rows.map(|row| row.as_chunks::<4>().0);
     let quads = words[0].len();
     assert!(rows.iter().all(|r| r.len() == quads) && words.iter().all(|w| w.len() == quads));
     let mut tile = *sums;
