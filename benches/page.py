@@ -13,6 +13,12 @@ def spread(values, digits):
     return " - ".join(f"{value:.{digits}f}" for value in shown)
 
 
+def span(values, name):
+    """From the smallest to the largest, where they differ."""
+    ends = [f"{end:.0f}" for end in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends)) + f" in {name}"
+
+
 def times(seconds):
     """Minimum - median - maximum in a unit that suits them."""
     middle = statistics.median(seconds)
@@ -70,13 +76,13 @@ def introduction(results):
         figures = result["peak_gflops"], result["load"], rounds
         measured.setdefault(machine(result), []).append((name, *figures))
     for where, rows in measured.items():
-        peaks = ", ".join(f"{spread([peak[name] for _, peak, _, _ in rows if name in peak], 0)} in {name}"
-                          for name in ("f32", "bf16", "int8") if any(name in peak for _, peak, _, _ in rows))
+        peaks = ", ".join(span([peak[name] for _, peak, _, _ in rows if name in peak], name)
+                          for name in rows[0][1])
         load = max(load for _, _, load, _ in rows)
         rounds = [count for *_, counts in rows for count in counts]
         runs = f"; {min(rounds)} to {max(rounds)} runs" if rounds else ""
         names = "" if len(measured) == 1 else f" ({', '.join(name for name, *_ in rows)})"
-        yield (f"- {where}; measured peak {peaks}, in GFLOP/s; load "
+        yield (f"- {where}; measured peak in GFLOP/s {peaks}; load "
                f"before {load:.1f}{runs}{names}")
     yield ""
 
