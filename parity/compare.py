@@ -10,8 +10,13 @@ import subprocess
 import sys
 
 FOLDERS = ["parity/goldens", "parity/manifests"]
-# Of a list's largest number: another processor sums in another order.
-ROUNDING = 1e-4
+# Of a list's largest number: another processor sums in another order. The reference in bf16 was
+# seen to differ by 2e-2 between two makers' processors where it differed by 1e-5 in f32.
+ROUNDING, ROUNDING_BF16 = 1e-4, 4e-2
+
+
+def allowed(at):
+    return ROUNDING_BF16 if "/bf16-" in at else ROUNDING
 
 
 def git(*arguments):
@@ -49,16 +54,17 @@ def compared(path):
 
 
 def main():
-    worst = 0.0
+    wrong = []
     paths = git("diff", "--name-only", "HEAD", "--", *FOLDERS).decode().split()
     for path in paths:
-        at, most = max(compared(path), key=lambda found: found[1], default=("", 0.0))
-        worst = max(worst, most)
+        found = compared(path)
+        wrong += [path for at, by in found if by > allowed(at)]
+        at, most = max(found, key=lambda found: found[1] / allowed(found[0]), default=("", 0.0))
         print(f"{path}: {most:.1e} of the largest number at {at or 'its whole'}")
     count = len(git("ls-files", *FOLDERS).decode().split())
     print(f"{count - len(paths)} of {count} files came out byte for byte as committed")
-    if worst > ROUNDING:
-        sys.exit(f"a difference of {worst:.1e} is more than rounding")
+    if wrong:
+        sys.exit(f"more than rounding: {', '.join(dict.fromkeys(wrong))}")
 
 
 if __name__ == "__main__":
