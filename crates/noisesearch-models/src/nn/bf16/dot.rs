@@ -56,8 +56,8 @@ impl Dots<'_> {
                 rows[m] = row.as_chunks().0;
             }
             let mut words: [&[Words]; Q] = [&[]; Q];
-            for q in 0..Q {
-                words[q] = &job.panel(panel + q)[at..][..left.run_len / 2];
+            for (q, words) in words.iter_mut().enumerate() {
+                *words = &job.panel(panel + q)[at..][..left.run_len / 2];
             }
             accumulate(rows, words, &mut sums);
             at += left.run_len / 2;

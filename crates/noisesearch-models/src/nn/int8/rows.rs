@@ -114,8 +114,8 @@ impl Rows<'_> {
                 rows[m] = row.as_chunks().0;
             }
             let mut words: [&[Words]; Q] = [&[]; Q];
-            for q in 0..Q {
-                words[q] = &right.panel(panel + q)[at..][..left.run_len / 4];
+            for (q, words) in words.iter_mut().enumerate() {
+                *words = &right.panel(panel + q)[at..][..left.run_len / 4];
             }
             accumulate::<U, M, Q>(rows, words, &mut sums);
             at += left.run_len / 4;
